@@ -1,0 +1,271 @@
+"""Every way a preview can fail, in the words its publisher reads.
+
+The tree::
+
+    HdxJobsError
+    +-- PreviewError           a preview could not be made; has code, message, advice
+        +-- FetchError         the bytes could not be had
+        +-- DetectError        the bytes are not geodata we read
+        +-- LoadError          the geodata could not be put into PostGIS
+        +-- PublishError       the loaded layers could not be served
+        +-- Superseded         a newer upload or a deletion overtook this job (no error for the user)
+
+The class says where it broke; the *code* says what a user is told.  Codes are
+rows of one table, ``FAILURES``: the only place with messages, so that docs,
+translations and tests can walk it.  Placeholders in braces are filled from the
+error's ``params``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+def N_(text: str) -> str:
+    """Mark a text for extraction; it is translated where it is shown."""
+    return text
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A row of the table of failures.
+
+    :ivar code: stable slug that users, logs and other programs see
+    :ivar state: the preview's end state, "failed" or "unsupported"
+    :ivar retryable: may the same file succeed later without anybody changing it?
+    :ivar error_type: the original HDX stack's slug that old clients know
+    """
+
+    code: str
+    message: str
+    advice: str
+    state: str = "failed"
+    retryable: bool = False
+    error_type: str = "unknown"
+
+
+@dataclass(frozen=True)
+class NoticeText:
+    """A row of the table of notices: what is said about a preview that is ready."""
+
+    code: str
+    message: str
+
+
+_FAILURES = (
+    Failure(
+        "not-geodata",
+        N_("This file does not contain geographic data that can be drawn on a map."),
+        N_("If it should, export it again as GeoJSON, KML, KMZ or a zipped Shapefile and replace the file."),
+        state="unsupported",
+        error_type="pushing-to-postgis-problem",
+    ),
+    Failure(
+        "unreadable",
+        N_("The file looks like {format}, but it is damaged or cut off: {reason}"),
+        N_("Open the file in the program that made it, export it again and replace the file here."),
+        error_type="pushing-to-postgis-problem",
+    ),
+    Failure(
+        "bad-zip",
+        N_("The zip file cannot be unpacked: {reason}"),
+        N_("Make the zip again without a password and without special tools, and replace the file here."),
+        error_type="pushing-to-postgis-problem",
+    ),
+    Failure(
+        "unsafe-zip",
+        N_("The zip file was refused, because it holds an entry that is not allowed: {entry}"),
+        N_("Zip only the data files themselves, without links or folders outside the archive."),
+        error_type="pushing-to-postgis-problem",
+    ),
+    Failure(
+        "zip-too-big",
+        N_("Unpacked, the zip file is larger than the limit of {limit}."),
+        N_("Split the data into smaller files, or ask the portal's staff to raise the limit."),
+        error_type="file-too-large",
+    ),
+    Failure(
+        "zip-without-layers",
+        N_("The zip file holds no Shapefile (.shp), GeoJSON or KML file."),
+        N_("A zipped Shapefile needs at least its .shp, .shx, .dbf and .prj files. Add them and upload the zip again."),
+        state="unsupported",
+        error_type="pushing-to-postgis-problem",
+    ),
+    Failure(
+        "shapefile-incomplete",
+        N_("The Shapefile {name} lacks its {missing} file, and cannot be drawn without it."),
+        N_("Put all parts of the Shapefile (.shp, .shx, .dbf, .prj) with the same name into one zip and upload it again."),
+        error_type="pushing-to-postgis-problem",
+    ),
+    Failure(
+        "unknown-crs",
+        N_("The file does not say which coordinate system it uses, and its numbers are not longitudes and latitudes."),
+        N_("Add the coordinate system (for a Shapefile the .prj file), or export the data in WGS 84 (EPSG:4326)."),
+        error_type="pushing-to-postgis-problem",
+    ),
+    Failure(
+        "no-features",
+        N_("The file is well formed, but there is not one feature in it."),
+        N_("Check the export: a filter or an empty selection may have left everything out."),
+        error_type="fetch-bounding-box-problem",
+    ),
+    Failure(
+        "no-geometry",
+        N_("The file has {count} features, but not one of them has a place on the map."),
+        N_("Export the data with its geometry, or with coordinates that are filled in."),
+        error_type="fetch-bounding-box-problem",
+    ),
+    Failure(
+        "coordinates-out-of-range",
+        N_("The coordinates cannot be on Earth, for example {example}."),
+        N_("Check that longitude comes before latitude and that the coordinate system named in the file is the one used."),
+        error_type="fetch-bounding-box-problem",
+    ),
+    Failure(
+        "file-too-big",
+        N_("The file is larger than the limit of {limit} for map previews."),
+        N_("Visitors can still download it. For a map, upload a smaller or simplified version, or ask the portal's staff to raise the limit."),
+        error_type="file-too-large",
+    ),
+    Failure(
+        "too-many-features",
+        N_("The file has more than {limit} features, the limit for map previews."),
+        N_("Visitors can still download it. For a map, split the file, or ask the portal's staff to raise the limit."),
+        error_type="file-too-large",
+    ),
+    Failure(
+        "link-not-found",
+        N_("The link answers that there is nothing there (HTTP {status})."),
+        N_("Open the link in a browser, correct the resource's URL and save."),
+        error_type="missing-url",
+    ),
+    Failure(
+        "link-refused",
+        N_("The server behind the link does not let the file be downloaded (HTTP {status})."),
+        N_("Make the file public on that server, or upload it here."),
+        error_type="missing-url",
+    ),
+    Failure(
+        "link-blocked",
+        N_("The link points to an address that this portal does not download from."),
+        N_("Use a public http or https address, or upload the file here."),
+        error_type="missing-url",
+    ),
+    Failure(
+        "link-unreachable",
+        N_("The server behind the link could not be reached, or failed to answer: {reason}"),
+        N_("This may pass by itself. If it does not, check the link in a browser or upload the file here."),
+        retryable=True,
+        error_type="timeout",
+    ),
+    Failure(
+        "link-cut-off",
+        N_("The download broke off: {received} bytes came, {expected} were announced."),
+        N_("This may pass by itself. If it does not, ask the owner of the server, or upload the file here."),
+        retryable=True,
+        error_type="timeout",
+    ),
+    Failure(
+        "file-missing",
+        N_("The uploaded file is not in the portal's storage."),
+        N_("Upload the file again. If that does not help, tell the portal's staff."),
+        error_type="missing-url",
+    ),
+    Failure(
+        "empty-file",
+        N_("The file is empty: it has 0 bytes."),
+        N_("Upload the file again."),
+        state="unsupported",
+        error_type="pushing-to-postgis-problem",
+    ),
+    Failure(
+        "too-slow",
+        N_("Reading the file took longer than the limit of {limit} seconds."),
+        N_("Upload a smaller or simplified version, or ask the portal's staff to raise the limit."),
+        error_type="timeout",
+    ),
+    Failure(
+        "reader-crashed",
+        N_("The program that reads {format} files broke down on this file."),
+        N_("Open the file in a desktop GIS, save it again, preferably as GeoJSON, and replace the file here."),
+        error_type="pushing-to-postgis-problem",
+    ),
+    Failure(
+        "database-unavailable",
+        N_("The portal's map database does not answer at the moment."),
+        N_("Nothing is wrong with the file; the preview will be tried again."),
+        retryable=True,
+        error_type="pushing-to-postgis-problem",
+    ),
+    Failure(
+        "interrupted",
+        N_("The preview was interrupted before it was finished."),
+        N_("Nothing is wrong with the file; the preview will be tried again."),
+        retryable=True,
+        error_type="unknown",
+    ),
+    Failure(
+        "internal",
+        N_("The preview failed for a reason that this portal did not expect."),
+        N_("Tell the portal's staff; the worker's log names the reason under this resource's id."),
+        error_type="unknown",
+    ),
+)
+
+FAILURES: dict[str, Failure] = {failure.code: failure for failure in _FAILURES}
+
+_NOTICES = (
+    NoticeText("no-geometry", N_("{count} features of {layer} have no geometry and are not on the map (for example {example}).")),
+    NoticeText("out-of-range", N_("{count} features of {layer} have coordinates that cannot be on Earth and are not on the map (for example {example}).")),
+    NoticeText("crs-assumed", N_("{layer} does not say which coordinate system it uses; its numbers look like longitude and latitude, so WGS 84 was assumed.")),
+    NoticeText("z-dropped", N_("{layer} has heights or measures; the map shows it flat.")),
+    NoticeText("encoding-guessed", N_("{layer} does not say which encoding its texts have; {example} was assumed.")),
+    NoticeText("columns-dropped", N_("{count} columns of {layer} are not shown on the map (for example {example}).")),
+    NoticeText("geometry-repaired", N_("{count} features of {layer} had broken shapes that were repaired for the map (for example {example}).")),
+    NoticeText("geometry-unreadable", N_("{count} features of {layer} have shapes that cannot be read and are not on the map (for example {example}).")),
+    NoticeText("layers-skipped", N_("{count} layers could not be shown (for example {example}).")),
+)
+
+NOTICES: dict[str, NoticeText] = {notice.code: notice for notice in _NOTICES}
+
+
+class HdxJobsError(Exception):
+    """Root of this extension's errors."""
+
+
+class PreviewError(HdxJobsError):
+    """A preview could not be made.
+
+    :param code: a key of ``FAILURES``
+    :param params: values for the placeholders of its message; plain str, int or float
+    """
+
+    def __init__(self, code: str, **params: Any) -> None:
+        self.failure = FAILURES[code]
+        self.params = params
+        super().__init__(self.failure.message.format(**params))
+
+    @property
+    def code(self) -> str:
+        return self.failure.code
+
+
+class FetchError(PreviewError):
+    """The bytes could not be had."""
+
+
+class DetectError(PreviewError):
+    """The bytes are not geodata we can read."""
+
+
+class LoadError(PreviewError):
+    """The geodata could not be put into PostGIS."""
+
+
+class PublishError(PreviewError):
+    """The loaded layers could not be served."""
+
+
+class Superseded(HdxJobsError):
+    """A newer upload or a deletion overtook this job; it cleans up and leaves quietly."""

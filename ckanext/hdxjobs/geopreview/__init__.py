@@ -1,0 +1,14 @@
+"""The geopreview wing: an uploaded file becomes a map.
+
+The hallway, in the order a file walks it (the alphabet hides it)::
+
+    hooks    a dataset was saved: which files are geodata, and new?   -> row "queued", ring geo_q
+    job      the worker's side: the only module that knows the order below
+      source   resource -> Source         where the bytes are: CKAN's storage or a link
+      fetch    Source -> Download         bytes on disk, under caps
+      detect   Download -> Layers         what the content really is
+      load     Layer -> Table             Arrow batches -> binary COPY, one table a generation
+      publish  Table -> TileSet           indexes, registry, the pointer flips
+      record   TileSet | error -> Status  the row in CKAN's database and its copy in the extras
+    tiles    the reading side: all that a web request needs
+"""

@@ -1,0 +1,167 @@
+"""What walks down the geopreview hallway: frozen values, no behaviour that needs I/O.
+
+Order: Source -> Download -> Layer -> Table -> TileSet.  ``Notice`` travels with
+any of them.  Coordinates: ``bbox_lonlat`` is always (west, south, east, north),
+degrees, EPSG:4326, longitude first; ``None`` for a layer without coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+BboxLonLat = tuple[float, float, float, float]
+
+
+class State(str, Enum):
+    """Where a preview stands; the few words of the whole system."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    READY = "ready"
+    FAILED = "failed"
+    UNSUPPORTED = "unsupported"
+    SUPERSEDED = "superseded"
+    DELETED = "deleted"
+
+
+class Phase(str, Enum):
+    """What a running job is doing now."""
+
+    FETCH = "fetch"
+    DETECT = "detect"
+    LOAD = "load"
+    PUBLISH = "publish"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something the publisher should know although the preview is ready.
+
+    :ivar code: slug of a row in ``errors.NOTICES``
+    :ivar layer: the layer's name in the file, or "" when it is about the file
+    :ivar count: how many features (or columns, files) it concerns
+    :ivar example: one of them, as a text a publisher can find again
+    """
+
+    code: str
+    layer: str = ""
+    count: int = 0
+    example: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a resource's bytes are.  Exactly one of the two ways is set.
+
+    :ivar open_upload: opens the file in CKAN's storage; yields chunks of bytes
+    :ivar link: http(s) URL of a file that CKAN only links to
+    """
+
+    resource_id: str
+    generation: int
+    file_name: str
+    declared_format: str
+    open_upload: Callable[[], Iterator[bytes]] | None = None
+    link: str | None = None
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file on the worker's disk, inside the job's own folder."""
+
+    resource_id: str
+    generation: int
+    path: Path
+    file_name: str
+    declared_format: str
+    byte_count: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column of a layer.
+
+    :ivar name: the name in the file, as publishers and visitors see it
+    :ivar type: integer | number | boolean | string | date | datetime | time | json
+    :ivar column: the safe name in our table (``c1`` ... ``cn``)
+    :ivar key: the property's key in tiles: ``name``, shortened to 63 bytes and made unique
+    """
+
+    name: str
+    type: str
+    column: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer inside the file, as the reader found it; nothing is loaded yet.
+
+    :ivar layer_id: stable public id, the same for each generation (``rules.layer_id``)
+    :ivar path: what the reader opens; inside the job's folder
+    :ivar driver: the one GDAL driver that may open it
+    :ivar name_in_file: the layer's name as GDAL lists it
+    :ivar source_crs: authority code such as "EPSG:32637", or the CRS's name
+    :ivar feature_count: features in the file, or -1 when the driver cannot tell before reading
+    """
+
+    layer_id: str
+    resource_id: str
+    generation: int
+    path: Path
+    driver: str
+    name: str
+    name_in_file: str
+    geometry_type: str
+    source_crs: str
+    encoding: str
+    feature_count: int
+    fields: tuple[Field, ...]
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A layer's rows in PostGIS: geometry in EPSG:3857, one table a generation, not yet served.
+
+    :ivar row_count: rows in the table, those without geometry included
+    :ivar drawable_count: rows with a geometry that can be drawn
+    """
+
+    layer: Layer
+    table_name: str
+    row_count: int
+    drawable_count: int
+    geometry_type: str
+    bbox_lonlat: BboxLonLat | None
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True)
+class TileSet:
+    """A published layer: what status, TileJSON and the map tell of it."""
+
+    layer_id: str
+    resource_id: str
+    generation: int
+    name: str
+    geometry_type: str
+    feature_count: int
+    bbox_lonlat: BboxLonLat | None
+    fields: tuple[Field, ...]
+    source_crs: str
+    minzoom: int
+    maxzoom: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an import ended well: the published layers and what the publisher should know."""
+
+    tile_sets: tuple[TileSet, ...]
+    notices: tuple[Notice, ...] = field(default=())
