@@ -1,0 +1,231 @@
+/** A live map of one preview: sources, controls, first view, and a word for every fault. */
+
+const version = new URL(import.meta.url).search;
+const PADDING_PX = 32;
+const CLOSEST_FIRST_VIEW_ZOOM = 15;
+
+const sourceId = (index) => `hdxjobs-data-${index}`;
+
+/** Every request for our own data stays on the origin the visitor is on, whatever the site's URL says. */
+function stayOnOrigin(ownPath) {
+  return (url) => {
+    const target = new URL(url, document.baseURI);
+    if (!target.pathname.startsWith(ownPath)) return { url: target.href };
+    return { url: `${location.origin}${target.pathname}${target.search}` };
+  };
+}
+
+function plainText(html) {
+  return new DOMParser().parseFromString(html, 'text/html').body.textContent.trim();
+}
+
+/** The messages over the map: one line at a time, or none. */
+class Messages {
+  constructor(element, text) {
+    this.element = element;
+    this.text = text;
+    this.line = element.querySelector('[data-hdxjobs-message]');
+    this.button = element.querySelector('[data-hdxjobs-again]');
+    this.download = element.querySelector('[data-hdxjobs-download]');
+  }
+
+  show(key, { again = null, download = false } = {}) {
+    this.key = key;
+    this.line.textContent = this.text[key];
+    this.line.hidden = false;
+    this.button.hidden = !again;
+    this.button.onclick = again;
+    this.download.hidden = !download;
+  }
+
+  hide() {
+    this.key = null;
+    this.line.hidden = true;
+    this.button.hidden = true;
+    this.download.hidden = true;
+  }
+}
+
+function newMap(element, settings, parts) {
+  const scheme = parts.style.colourScheme();
+  const view = settings.bounds
+    ? { bounds: settings.bounds, fitBoundsOptions: { padding: PADDING_PX, maxZoom: CLOSEST_FIRST_VIEW_ZOOM } }
+    : { center: [0, 20], zoom: 1 };
+  return new parts.maplibre.Map({
+    container: element.querySelector('[data-hdxjobs-canvas]'),
+    style: parts.style.baseStyle(settings.basemap, scheme),
+    locale: settings.locale,
+    attributionControl: false,
+    cooperativeGestures: true,
+    // North stays up: a turned map helps nobody to recognise a place.
+    dragRotate: false,
+    touchPitch: false,
+    pitchWithRotate: false,
+    maxPitch: 0,
+    maxZoom: 20,
+    transformRequest: stayOnOrigin(settings.tiles_path),
+    ...view,
+  });
+}
+
+function addControls(map, element, { maplibre }) {
+  const rightToLeft = getComputedStyle(element).direction === 'rtl';
+  const [start, end] = rightToLeft ? ['right', 'left'] : ['left', 'right'];
+  map.addControl(new maplibre.NavigationControl({ showCompass: false }), `top-${end}`);
+  map.addControl(new maplibre.FullscreenControl({ container: element }), `top-${end}`);
+  map.addControl(new maplibre.ScaleControl(), `bottom-${start}`);
+  map.keyboard.disableRotation();
+  map.touchZoomRotate.disableRotation();
+  return `top-${start}`;
+}
+
+/** Credits as plain text: what the site says, and what style and sources bring along. */
+function keepCredits(map, element, settings) {
+  const line = element.querySelector('[data-hdxjobs-credits]');
+  const fixed = settings.basemap.attribution;
+  const update = () => {
+    const sources = Object.keys(map.getStyle()?.sources ?? {});
+    const brought = sources.map((id) => plainText(map.getSource(id)?.attribution ?? ''));
+    line.textContent = [...new Set([fixed, ...brought, 'MapLibre'])].filter(Boolean).join(' · ');
+  };
+  map.on('sourcedata', (event) => event.sourceDataType === 'metadata' && update());
+  map.once('style.load', update);
+}
+
+class PreviewMap {
+  constructor(element, settings, parts) {
+    Object.assign(this, { element, settings, parts });
+    this.messages = new Messages(element, settings.text);
+    this.scheme = parts.style.colourScheme();
+    this.groundLayers = () => [];
+    this.faults = 0;
+    this.map = newMap(element, settings, parts);
+    element.hdxjobsMap = this.map;
+    this.legendCorner = addControls(this.map, element, parts);
+    keepCredits(this.map, element, settings);
+    this.map.on('error', (event) => this.onError(event));
+    this.map.on('style.load', () => this.onStyle());
+    this.map.once('idle', () => this.onFirstIdle());
+    this.followScheme();
+  }
+
+  dataLayers() {
+    const { style } = this.parts;
+    return style.stacked(
+      this.settings.layers.flatMap((_, index) => style.dataLayers(sourceId(index), index, this.scheme)),
+    );
+  }
+
+  onStyle() {
+    this.styled = true;
+    this.settings.layers.forEach((layer, index) => {
+      const source = { type: 'vector', url: new URL(layer.tilejson, document.baseURI).href };
+      if (layer.source_bounds) source.bounds = layer.source_bounds;
+      this.map.addSource(sourceId(index), source);
+    });
+    for (const layer of this.dataLayers()) this.map.addLayer(layer);
+    if (this.settings.basemap.kind === 'land') this.addLand();
+    this.addLegend();
+    this.inspector = new this.parts.popup.Inspector(this.map, {
+      Popup: this.parts.maplibre.Popup,
+      layers: this.settings.layers,
+      sourceId,
+      text: this.settings.text,
+    });
+  }
+
+  addLand() {
+    this.groundLayers = this.parts.land.addLand(this.map, {
+      folder: new URL(this.settings.land, document.baseURI).href,
+      version,
+      below: () => this.dataLayers()[0]?.id,
+      landLayers: this.parts.style.landLayers,
+      scheme: () => this.scheme,
+    });
+  }
+
+  addLegend() {
+    if (this.settings.layers.length < 2) return;
+    this.legend = new this.parts.legend.Legend({
+      layers: this.settings.layers,
+      title: this.settings.text.layers,
+      colours: (index) => this.parts.style.colour(this.scheme, index),
+      onToggle: (index, visible) => this.toggle(index, visible),
+    });
+    this.map.addControl(this.legend, this.legendCorner);
+  }
+
+  toggle(index, visible) {
+    for (const layer of this.dataLayers()) {
+      if (layer.source !== sourceId(index)) continue;
+      this.map.setLayoutProperty(layer.id, 'visibility', visible ? 'visible' : 'none');
+    }
+    this.inspector.close();
+  }
+
+  onFirstIdle() {
+    this.element.dataset.state = this.faults ? 'error' : 'ready';
+    if (this.messages.key !== 'loading') return;
+    if (this.settings.layers.length) this.messages.hide();
+    else this.messages.show('empty', { download: true });
+  }
+
+  onError({ error, sourceId: source }) {
+    console.error(error);
+    if (!this.styled) {
+      // The site's own style cannot be had: the data does not need it.
+      this.settings.basemap = { kind: 'none', attribution: '' };
+      this.map.setStyle(this.parts.style.baseStyle(this.settings.basemap, this.scheme));
+      this.messages.show('basemap_failed');
+    } else if (source?.startsWith('hdxjobs-data-')) {
+      this.faults += 1;
+      this.element.dataset.state = 'error';
+      this.messages.show(this.faultKey(error?.status), { again: () => this.again() });
+    } else if (!this.faults) {
+      this.messages.show('basemap_failed');
+    }
+  }
+
+  faultKey(status) {
+    if (status === 404 || status === 410) return 'data_gone';
+    if (status === 401 || status === 403) return 'data_forbidden';
+    return status ? 'data_busy' : 'data_unreachable';
+  }
+
+  /** Ask for the layers once more, TileJSON and all. */
+  again() {
+    this.faults = 0;
+    this.element.dataset.state = 'loading';
+    this.messages.show('loading');
+    this.settings.layers.forEach((layer, index) => {
+      this.map.getSource(sourceId(index)).setUrl(new URL(layer.tilejson, document.baseURI).href);
+    });
+    this.map.once('idle', () => this.onFirstIdle());
+  }
+
+  followScheme() {
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.setScheme());
+    this.element.dataset.scheme = this.scheme;
+  }
+
+  setScheme() {
+    const { style } = this.parts;
+    this.scheme = style.colourScheme();
+    this.element.dataset.scheme = this.scheme;
+    style.repaint(this.map, [...this.dataLayers(), ...this.groundLayers()], this.scheme, this.settings.basemap);
+    this.legend?.repaint();
+  }
+}
+
+/** Draw the preview of `settings` (see helpers.py) inside `element`. */
+export function drawMap(element, settings, parts) {
+  try {
+    return new PreviewMap(element, settings, parts);
+  } catch (error) {
+    if (error?.name !== 'GPUInitializationError' && document.createElement('canvas').getContext('webgl2')) throw error;
+    console.error(error);
+    element.dataset.state = 'error';
+    new Messages(element, settings.text).show('no_webgl', { download: true });
+    return null;
+  }
+}

@@ -1,0 +1,249 @@
+/**
+ * What is here?  A click, a tap or Enter on the focused map answers with the feature's
+ * attributes.  Everything that comes from the data is set as text, never as HTML.
+ */
+const LONG_TEXT = 140;
+const REACH_PX = { mouse: 3, touch: 12, keyboard: 14 };
+const MOST_FEATURES = 20;
+const KEY_FIELD = /^(name|title|label|nom|nombre|nome|naam)$/i;
+const NAME_LIKE = /(name|title|label|_en|_fr|_es|_ar)$/i;
+const MACHINE_FIELD = /^(fid|gid|id|objectid|ogc_fid|globalid|shape_?(leng|length|area)|st_?(length|area).*)$/i;
+
+function make(tag, className, text) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+function asText(value) {
+  // 12 digits: more than any survey knows, and no trace of binary fractions.
+  if (typeof value === 'number' && !Number.isInteger(value)) return String(Number(value.toPrecision(12)));
+  return String(value);
+}
+
+function webAddress(text) {
+  if (!/^https?:\/\/\S+$/i.test(text)) return null;
+  try {
+    const url = new URL(text);
+    return url.protocol === 'http:' || url.protocol === 'https:' ? url.href : null;
+  } catch {
+    return null;
+  }
+}
+
+function shown(text, showAll) {
+  const short = text.length > LONG_TEXT ? `${text.slice(0, LONG_TEXT).trimEnd()}…` : text;
+  const address = webAddress(text);
+  if (address) {
+    const link = make('a', '', short);
+    Object.assign(link, { href: address, rel: 'noopener noreferrer nofollow', target: '_blank' });
+    return link;
+  }
+  if (short === text) return document.createTextNode(text);
+  const details = make('details');
+  const summary = make('summary', '', short);
+  summary.append(' ', make('span', 'hdxjobs-popup-more', showAll));
+  details.append(summary, make('p', '', text));
+  return details;
+}
+
+function importance(name) {
+  if (KEY_FIELD.test(name)) return 0;
+  if (NAME_LIKE.test(name)) return 1;
+  return MACHINE_FIELD.test(name) ? 3 : 2;
+}
+
+/** [name, value] pairs that have a value, in the file's order but names first and machine ids last. */
+function attributes(feature, layer) {
+  const names = new Map((layer.fields ?? []).map(({ key, name }) => [key ?? name, name]));
+  const keys = [...names.keys(), ...Object.keys(feature.properties).filter((key) => !names.has(key))];
+  return keys
+    .filter((key) => feature.properties[key] !== undefined && feature.properties[key] !== null)
+    .map((key) => [names.get(key) ?? key, asText(feature.properties[key])])
+    .map((pair, index) => ({ pair, index, rank: importance(pair[0]) }))
+    .sort((one, other) => one.rank - other.rank || one.index - other.index)
+    .map(({ pair }) => pair);
+}
+
+function table(pairs, text) {
+  if (!pairs.length) return make('p', 'hdxjobs-popup-none', text.no_attributes);
+  const element = make('table');
+  const body = make('tbody');
+  for (const [name, value] of pairs) {
+    const row = make('tr');
+    const head = make('th', '', name);
+    head.scope = 'row';
+    head.dir = 'auto';
+    const cell = make('td');
+    cell.dir = 'auto';
+    cell.append(shown(value, text.show_all));
+    row.append(head, cell);
+    body.append(row);
+  }
+  element.append(body);
+  return element;
+}
+
+export class Inspector {
+  constructor(map, { Popup, layers, sourceId, text }) {
+    Object.assign(this, { map, Popup, text });
+    this.layers = new Map(layers.map((layer, index) => [sourceId(index), layer]));
+    this.canvas = map.getCanvas();
+    map.on('click', (event) => {
+      const touch = event.originalEvent.pointerType === 'touch';
+      this.inspect(event.point, event.lngLat, touch ? REACH_PX.touch : REACH_PX.mouse);
+    });
+    map.on('mousemove', (event) => {
+      this.canvas.style.cursor = this.featuresAt(event.point, REACH_PX.mouse).length ? 'pointer' : '';
+    });
+    this.listenToKeys();
+  }
+
+  listenToKeys() {
+    const container = this.map.getContainer();
+    const cross = make('div', 'hdxjobs-map-cross');
+    cross.setAttribute('aria-hidden', 'true');
+    cross.hidden = true;
+    container.append(cross);
+    this.canvas.addEventListener('focus', () => {
+      cross.hidden = !this.canvas.matches(':focus-visible');
+    });
+    this.canvas.addEventListener('blur', () => {
+      cross.hidden = true;
+    });
+    this.canvas.addEventListener('keydown', (event) => {
+      if (event.key === 'Enter') {
+        event.preventDefault();
+        const centre = this.map.getCenter();
+        this.inspect(this.map.project(centre), centre, REACH_PX.keyboard);
+      }
+    });
+    container.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape' && this.popup) {
+        // Esc closes the popup and not the full screen behind it.
+        event.preventDefault();
+        event.stopPropagation();
+        this.close();
+      }
+    });
+  }
+
+  /** The features within reach of a point, each once, the topmost first. */
+  featuresAt(point, reach) {
+    const layers = this.map
+      .getStyle()
+      .layers.filter((layer) => this.layers.has(layer.source))
+      .map((layer) => layer.id);
+    if (!layers.length) return [];
+    const box = [
+      [point.x - reach, point.y - reach],
+      [point.x + reach, point.y + reach],
+    ];
+    const seen = new Map();
+    for (const feature of this.map.queryRenderedFeatures(box, { layers })) {
+      const key = `${feature.source}/${feature.id ?? JSON.stringify(feature.properties)}`;
+      if (!seen.has(key)) seen.set(key, feature);
+    }
+    return [...seen.values()].slice(0, MOST_FEATURES);
+  }
+
+  inspect(point, lngLat, reach) {
+    this.close();
+    const features = this.featuresAt(point, reach);
+    if (features.length) this.open(features, lngLat);
+    else if (reach === REACH_PX.keyboard) this.say(this.text.nothing_here);
+  }
+
+  /** A short word at the cross, for those who asked by key and found nothing. */
+  say(message) {
+    const element = make('p', 'hdxjobs-popup-none', message);
+    element.setAttribute('role', 'status');
+    this.show(element, this.map.getCenter());
+  }
+
+  open(features, lngLat) {
+    const content = make('div', 'hdxjobs-popup');
+    content.tabIndex = -1;
+    content.setAttribute('role', 'dialog');
+    this.show(content, lngLat);
+    this.fill(content, features, 0);
+    this.keepInView();
+    content.focus({ preventScroll: true });
+  }
+
+  show(content, lngLat) {
+    const { clientWidth, clientHeight } = this.map.getContainer();
+    content.style.maxHeight = `${Math.max(120, Math.min(360, clientHeight - 90))}px`;
+    this.popup = new this.Popup({
+      closeOnClick: false,
+      focusAfterOpen: false,
+      maxWidth: `${Math.min(340, clientWidth - 24)}px`,
+    });
+    const popup = this.popup;
+    popup.on('close', () => this.onClose(popup));
+    popup.setLngLat(lngLat).setDOMContent(content).addTo(this.map);
+  }
+
+  fill(content, features, index) {
+    const feature = features[index];
+    const layer = this.layers.get(feature.source);
+    const pairs = attributes(feature, layer);
+    const titled = pairs.length > 0 && importance(pairs[0][0]) < 2;
+    const heading = make('h3', '', titled ? pairs[0][1].slice(0, LONG_TEXT) : layer.name);
+    heading.dir = 'auto';
+    content.setAttribute('aria-label', heading.textContent);
+    content.replaceChildren(heading);
+    if (titled && this.layers.size > 1) content.append(make('p', 'hdxjobs-popup-layer', layer.name));
+    if (features.length > 1) content.append(this.pager(content, features, index));
+    content.append(table(pairs, this.text));
+    content.scrollTop = 0;
+    this.select(feature);
+  }
+
+  pager(content, features, index) {
+    const element = make('p', 'hdxjobs-popup-pager');
+    const count = this.text.n_of_n.replace('{number}', index + 1).replace('{count}', features.length);
+    const next = make('button', '', this.text.next);
+    next.type = 'button';
+    next.addEventListener('click', () => {
+      this.fill(content, features, (index + 1) % features.length);
+      content.querySelector('.hdxjobs-popup-pager button').focus({ preventScroll: true });
+    });
+    element.append(make('span', '', count), ' ', next);
+    return element;
+  }
+
+  /** Move the map by as much as the popup sticks out of it. */
+  keepInView() {
+    const frame = this.map.getContainer().getBoundingClientRect();
+    const popup = this.popup.getElement().getBoundingClientRect();
+    const margin = 8;
+    const x = Math.min(0, popup.left - frame.left - margin) + Math.max(0, popup.right - frame.right + margin);
+    const y = Math.min(0, popup.top - frame.top - margin) + Math.max(0, popup.bottom - frame.bottom + margin);
+    if (x || y) this.map.panBy([x, y], { duration: 250 });
+  }
+
+  select(feature) {
+    if (this.selected) this.map.removeFeatureState(this.selected, 'selected');
+    this.selected = null;
+    if (feature?.id === undefined) return;
+    this.selected = { source: feature.source, sourceLayer: feature.sourceLayer, id: feature.id };
+    this.map.setFeatureState(this.selected, { selected: true });
+  }
+
+  close() {
+    const { popup } = this;
+    if (!popup) return;
+    const hadFocus = popup.getElement()?.contains(document.activeElement);
+    popup.remove();
+    if (hadFocus) this.canvas.focus({ preventScroll: true });
+  }
+
+  onClose(popup) {
+    if (this.popup !== popup) return;
+    this.popup = null;
+    this.select(null);
+    if (document.activeElement === document.body) this.canvas.focus({ preventScroll: true });
+  }
+}
