@@ -1,0 +1,1 @@
+"""What ./dev starts: real servers on ports of their own, with all state in .dev/."""

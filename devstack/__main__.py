@@ -1,0 +1,128 @@
+"""python -m devstack VERB: what ./dev starts once there is a Python to run it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from devstack import ckan, environment, postgres, processes, redis, seed, solr, stack
+from devstack.paths import CKAN_INI, DEV, PORTS, ROOT, VENV, make_folders
+from devstack.steps import say, step
+
+Arguments = list[str]
+
+
+def run(_: Arguments) -> int:
+    """Set up, start, fill and show."""
+    stack.up()
+    pages = seed.upload()
+    say()
+    say(f"  site      {ckan.SITE_URL}")
+    for page in pages:
+        say(f"  map       {page}")
+    say(f"  log in    {environment.login()}")
+    say("  token     ./dev env prints CKAN_ADMIN_TOKEN and the other addresses")
+    say("  stop      ./dev down")
+    return 0
+
+
+def up(_: Arguments) -> int:
+    stack.up()
+    return 0
+
+
+def down(_: Arguments) -> int:
+    stack.down()
+    return 0
+
+
+def restart(names: Arguments) -> int:
+    """Restart programs, or the site's if none is named."""
+    wanted = names or [program.name for program in stack.site()]
+    for program in stack.programs():
+        if program.name in wanted:
+            with step(program.name) as it:
+                processes.stop(program.name)
+                it.note(processes.start(program))
+                processes.wait(program)
+    return 0
+
+
+def status(_: Arguments) -> int:
+    """A line a program; exit code 1 unless all run."""
+    states = processes.states()
+    if not states:
+        print("nothing runs; ./dev up starts it")
+        return 1
+    for program in stack.programs():
+        info = states.get(program.name, {"statename": "UNKNOWN", "description": ""})
+        port = str(program.port or "")
+        print(f"{program.name:<17} {port:<6} {info['statename']:<9} {info['description']}")
+    return 0 if all(info["statename"] == "RUNNING" for info in states.values()) else 1
+
+
+def reset(arguments: Arguments) -> int:
+    """Stop everything and delete the data."""
+    if "--yes" not in arguments:
+        if not sys.stdin.isatty():
+            say("./dev reset deletes all data of this checkout's stack: say ./dev reset --yes")
+            return 2
+        if input("Delete databases, uploads and indexes of this checkout? [y/N] ").strip().lower() != "y":
+            return 1
+    stack.down()
+    with step("Deleting databases, uploads and indexes"):
+        for part in (postgres, redis, solr, ckan):
+            part.remove()
+    return 0
+
+
+def logs(names: Arguments) -> int:
+    known = [program.name for program in stack.programs()]
+    unknown = [name for name in names if name not in [*known, "setup", "supervisord"]]
+    if unknown:
+        say(f"no log named {', '.join(unknown)}; there are: {', '.join([*known, 'setup', 'supervisord'])}")
+        return 2
+    return processes.follow(names or known)
+
+
+def env(_: Arguments) -> int:
+    for key, value in environment.values().items():
+        print(f"{key}={value}")
+    return 0
+
+
+def ckan_command(arguments: Arguments) -> int:
+    """ckan -c .dev/ckan.ini …"""
+    if not CKAN_INI.exists():
+        say("there is no site yet: ./dev up makes it")
+        return 1
+    command = ckan.command(*arguments)
+    os.execv(command[0], command)
+
+
+VERBS: dict[str, Callable[[Arguments], int]] = {
+    "run": run,
+    "up": up,
+    "down": down,
+    "restart": restart,
+    "status": status,
+    "reset": reset,
+    "logs": logs,
+    "env": env,
+    "ckan": ckan_command,
+}
+
+
+def main() -> int:
+    verb, *arguments = sys.argv[1:]
+    if verb not in VERBS:
+        say(f"./dev has no verb {verb}; ./dev help lists them")
+        return 2
+    make_folders()
+    environment.isolate()
+    return VERBS[verb](arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Addresses and keys of the running stack, for scripts and for tests."""
+
+from __future__ import annotations
+
+import os
+
+from devstack import ckan, keys, packages, postgres, redis, solr
+from devstack.paths import CKAN_INI, PORTS, TEST_INI, VENV
+
+LOOPBACK = "localhost,127.0.0.1"
+
+
+def isolate() -> None:
+    """Keep the caller's environment from reaching into the stack.
+
+    CKAN reads settings from CKAN_* variables, and a proxy must not be asked
+    for servers on this machine.
+    """
+    for name in [name for name in os.environ if name.startswith("CKAN_") or name == "PYTHONPATH"]:
+        del os.environ[name]
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), LOOPBACK]))
+
+
+def values() -> dict[str, str]:
+    """What ./dev env prints; the token is empty until the site has been up."""
+    return {
+        "CKAN_URL": ckan.SITE_URL,
+        "CKAN_INI": str(CKAN_INI),
+        "CKAN_ADMIN_TOKEN": keys.known(ckan.TOKEN) or "",
+        "CKAN_DB_URL": postgres.url(postgres.OWNER, "ckan"),
+        "GEO_DB_URL": postgres.url(postgres.LOADER, "geo"),
+        "REDIS_URL": redis.url(0),
+        "SOLR_URL": solr.url(solr.CORE),
+        "FAKE_SINKS_URL": f"http://127.0.0.1:{PORTS.fake_sinks}",
+        "PYTHON": str(VENV / "bin" / "python"),
+    }
+
+
+def for_tests() -> dict[str, str]:
+    """What the tests find in their environment."""
+    return {
+        "HDXJOBS_TEST_PG_URL": postgres.url(postgres.SUPERUSER, "postgres"),
+        "HDXJOBS_TEST_REDIS_URL": redis.url(1),
+        "HDXJOBS_TEST_SOLR_URL": solr.url(solr.TEST_CORE),
+        "HDXJOBS_TEST_INI": str(TEST_INI),
+        "HDXJOBS_TEST_PORT": str(PORTS.base + 5),
+        "HDXJOBS_TEST_BROWSER": str(packages.browser() or ""),
+    }
+
+
+def login() -> str:
+    """Who may log in, and with what."""
+    return (
+        f"{ckan.SITE_URL}/user/login as {keys.ADMIN_NAME} with the password {keys.secret('admin_password')}"
+    )

@@ -1,0 +1,101 @@
+"""Solr: the jars come from Maven, the schema from the installed CKAN."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import shutil
+import urllib.error
+import urllib.request
+from importlib.util import find_spec
+from pathlib import Path
+
+from devstack.paths import DEV, HERE, PORTS, write
+from devstack.steps import Failed, run
+
+PARTS = HERE / "solr_server"
+FOLDER = DEV / "solr"
+JARS = FOLDER / "lib"
+HOME = FOLDER / "home"
+CONFIGSET = HOME / "configsets" / "ckan" / "conf"
+STAMP = JARS / ".complete"
+
+CORE = "ckan"
+TEST_CORE = "ckan_test"
+
+
+def command() -> str:
+    """What the process manager starts: Java runs the single source file as it is."""
+    arguments = [
+        "java",
+        "-Xmx512m",
+        "-Dlog4j2.formatMsgNoLookups=true",
+        f"-Dlog4j.configurationFile={PARTS / 'log4j2.xml'}",
+        "-cp",
+        f"{JARS}/*",
+        str(PARTS / "SolrServer.java"),
+        str(HOME),
+        str(PORTS.solr),
+    ]
+    return shlex.join(arguments)
+
+
+def _pom_sum() -> str:
+    return hashlib.sha256((PARTS / "pom.xml").read_bytes()).hexdigest()
+
+
+def jars_are_here() -> bool:
+    """Whether all the jars of the pom have been copied."""
+    return STAMP.exists() and STAMP.read_text() == _pom_sum()
+
+
+def fetch_jars() -> None:
+    """Copy Solr's jars into .dev/ with Maven."""
+    shutil.rmtree(JARS, ignore_errors=True)
+    run(
+        [
+            *("mvn", "--batch-mode", "--quiet", "--file", PARTS / "pom.xml"),
+            *("dependency:copy-dependencies", f"-DoutputDirectory={JARS}", "-DincludeScope=runtime"),
+        ],
+        advice="see that Maven reaches its repository (settings.xml, proxy), then run the same command again",
+    )
+    STAMP.write_text(_pom_sum())
+
+
+def prepare() -> None:
+    """Write Solr's home: two cores that share one configuration with CKAN's schema."""
+    spec = find_spec("ckan")
+    if spec is None or spec.origin is None:
+        raise Failed(
+            "CKAN is not installed in .dev/venv", advice="remove .dev/venv and run the command again"
+        )
+    schema = Path(spec.origin).parent / "config" / "solr" / "schema.xml"
+    write(CONFIGSET / "schema.xml", schema.read_text())
+    write(CONFIGSET / "solrconfig.xml", (PARTS / "solrconfig.xml").read_text())
+    for words in ("protwords.txt", "synonyms.txt"):
+        write(CONFIGSET / words, "")
+    write(HOME / "solr.xml", "<solr/>\n")
+    for core in (CORE, TEST_CORE):
+        write(HOME / core / "core.properties", f"name={core}\nconfigSet=ckan\n")
+
+
+def url(core: str) -> str:
+    """The URL of a core."""
+    return f"http://127.0.0.1:{PORTS.solr}/solr/{core}"
+
+
+def answers() -> bool:
+    """Whether both cores are loaded and answer a search."""
+    try:
+        for core in (CORE, TEST_CORE):
+            with urllib.request.urlopen(f"{url(core)}/select?q=*:*&rows=0&wt=json", timeout=5) as reply:
+                json.load(reply)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+    return True
+
+
+def remove() -> None:
+    """Delete the indexes; the jars stay."""
+    shutil.rmtree(HOME, ignore_errors=True)
