@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import ckan.plugins.toolkit as tk
+
 from ckanext.hdxjobs import __version__, config
 from ckanext.hdxjobs.geopreview import record
 from ckanext.hdxjobs.geopreview.values import Phase, State
@@ -56,7 +57,7 @@ def hdxjobs_panel(preview: dict[str, Any], package_id: str) -> dict[str, Any]:
         "pending": pending,
         "sentence": preview["message"],
         "detail": _detail(preview, kind),
-        "percent": _percent(preview["phase"], preview["progress"]),
+        "percent": percent(preview["phase"], preview["progress"]),
         "advice": None,
         "code": None,
         "warnings": [],
@@ -85,7 +86,7 @@ def _detail(preview: dict[str, Any], kind: str) -> str:
     return tk._("The map appears here as soon as it is ready. You need not wait on this page.")
 
 
-def _percent(phase: str | None, progress: float | None) -> int | None:
+def percent(phase: str | None, progress: float | None) -> int | None:
     """One bar for the whole job: a bar that starts again with each phase says nothing."""
     if phase not in _PHASE_SHARES:
         return None
@@ -103,8 +104,8 @@ def hdxjobs_map(preview: dict[str, Any], package_id: str) -> dict[str, Any]:
     tiles_path = urlsplit(layers[0]["tilejson"]).path.rpartition("/")[0] + "/" if layers else "/"
     settings = {
         "layers": [_layer(layer) for layer in layers],
-        "bounds": _corners(_joint_bounds([layer["bbox"] for layer in layers if layer["bbox"]])),
-        "basemap": _basemap(config.map_settings()),
+        "bounds": _corners(joint_bounds([layer["bbox"] for layer in layers if layer["bbox"]])),
+        "basemap": basemap(config.map_settings()),
         "maplibre": _static(MAPLIBRE_FOLDER + "/"),
         "land": _static("land/"),
         "tiles_path": tiles_path,
@@ -133,7 +134,7 @@ def _layer(layer: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-def _joint_bounds(boxes: Sequence[Sequence[float]]) -> Bounds | None:
+def joint_bounds(boxes: Sequence[Sequence[float]]) -> Bounds | None:
     """The box around all boxes; degrees, east may exceed 180 when one of them crosses the antimeridian.
 
     :param boxes: (west, south, east, north); west > east means that the box crosses the antimeridian
@@ -162,7 +163,7 @@ def _corners(bounds: Bounds | None) -> list[list[float]] | None:
     return [[west, max(south, -85.0)], [east, min(north, 85.0)]]
 
 
-def _basemap(settings: config.MapSettings) -> dict[str, str]:
+def basemap(settings: config.MapSettings) -> dict[str, str]:
     """The setting ``map.basemap`` as a kind and a URL."""
     value = settings.basemap.strip()
     attribution = settings.basemap_attribution
@@ -180,8 +181,12 @@ def _texts() -> dict[str, str]:
         "loading": tk._("Loading the map…"),
         "empty": tk._("There is nothing on this map: the file has no features to show."),
         "script_failed": tk._("The map could not be loaded. Reload the page to try again."),
-        "no_webgl": tk._("This browser cannot draw the map, because it lacks WebGL 2 or has it switched off."),
-        "data_gone": tk._("The data of this map is not there any more. It may have been replaced: reload the page."),
+        "no_webgl": tk._(
+            "This browser cannot draw the map, because it lacks WebGL 2 or has it switched off."
+        ),
+        "data_gone": tk._(
+            "The data of this map is not there any more. It may have been replaced: reload the page."
+        ),
         "data_forbidden": tk._("You may not see the data of this map. Log in again and reload the page."),
         "data_busy": tk._("The map server is busy, and parts of the map are missing."),
         "data_unreachable": tk._("The site cannot be reached, and parts of the map are missing."),
