@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import urllib.error
@@ -75,7 +76,9 @@ def make_databases(ini: Path, names: dict[str, str]) -> None:
         run(command("db", "upgrade", "-p", "hdxjobs", ini=ini))
     if (extension / "cli.py").exists():
         geo = next(name for name in names if name.startswith("geo"))
-        run(command("hdxjobs", "init-db", "--admin-url", postgres.url(postgres.SUPERUSER, geo), ini=ini))
+        # In the environment, because every user of the machine can see a command line.
+        admin = {"HDXJOBS_ADMIN_URL": postgres.url(postgres.SUPERUSER, geo)}
+        run(command("hdxjobs", "init-db", ini=ini), env=os.environ | admin)
 
 
 def call(action: str, *, token: str | None = None, **data: Any) -> Any:
