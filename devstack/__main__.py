@@ -129,6 +129,17 @@ def i18n(_: Arguments) -> int:
     return 0
 
 
+def screenshot(_: Arguments) -> int:
+    """Take the README's picture anew."""
+    from devstack import screenshots  # noqa: PLC0415 - loads a browser driver
+
+    stack.up()
+    pages = seed.upload()
+    with step("The README's picture") as it:
+        it.note(str(screenshots.take(pages).relative_to(ROOT)))
+    return 0
+
+
 def ckan_command(arguments: Arguments) -> int:
     """ckan -c .dev/ckan.ini …"""
     if not CKAN_INI.exists():
@@ -151,6 +162,7 @@ VERBS: dict[str, Callable[[Arguments], int]] = {
     "lint": check,
     "docs": docs,
     "i18n": i18n,
+    "screenshot": screenshot,
 }
 
 
