@@ -20,6 +20,9 @@ from ckanext.hdxjobs.geopreview import db, hooks, mirror, record, sweep
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine, is_missing_table
 from ckanext.hdxjobs.geopreview.values import State
 
+# CKAN's blanket takes only functions unless told.
+__all__ = ["hdxjobs"]
+
 
 class _Group(click.Group):
     """Turns the two faults that an administrator can mend into a line that says how."""
