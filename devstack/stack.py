@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from devstack import ckan, packages, postgres, processes, redis, solr
-from devstack.paths import CKAN_INI, DEV, HERE, PORTS, ROOT, make_folders
+from devstack.paths import CKAN_INI, DEV, HERE, PORT_FILE, PORTS, ROOT, make_folders, write
 from devstack.processes import Program, quoted
 from devstack.steps import step
 
@@ -92,6 +92,7 @@ def install() -> None:
 def start_servers() -> None:
     """Start PostgreSQL, Redis and Solr."""
     with step("Settings and the process manager") as it:
+        write(PORT_FILE, str(PORTS.base))
         note = postgres.prepare()
         redis.prepare()
         solr.prepare()
