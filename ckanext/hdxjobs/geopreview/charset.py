@@ -25,10 +25,10 @@ LANGUAGE_BYTES = {
     0xC9: "cp1251", 0xCA: "cp1254", 0xCB: "cp1253", 0xCC: "cp1257",
 }  # fmt: skip
 
-#: Encodings that offices really use for Shapefiles; a guess is one of them.
+#: Encodings that offices really use for Shapefiles; of two that fit equally well the earlier one is guessed.
 PLAUSIBLE = [
-    "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp866", "cp874",
-    "cp932", "gb18030", "big5", "cp949", "koi8_r",
+    "cp1252", "cp1251", "cp1256", "cp1254", "gb18030", "cp932", "cp949", "big5", "cp874", "cp1250", "cp1253",
+    "cp1255", "cp1257", "cp1258", "cp866", "koi8_r",
 ]  # fmt: skip
 
 #: Python codec -> the name that GDAL's iconv knows, where upper case alone does not do.
@@ -73,9 +73,19 @@ def guess(sample: bytes) -> Charset:
         codecs.getincrementaldecoder("utf-8")().decode(sample)
     except UnicodeDecodeError:
         words = b" ".join(re.findall(rb"[^\x00-\x20]*[\x80-\xff][^\x00-\x20]*", sample))
-        best = charset_normalizer.from_bytes(words, cp_isolation=PLAUSIBLE).best()
-        return Charset(_iconv_name(best.encoding if best else "cp1252"), guessed=True)
+        return Charset(_iconv_name(_likeliest(words)), guessed=True)
     return Charset("UTF-8", guessed=True)
+
+
+def _likeliest(words: bytes) -> str:
+    """The codec that makes the most sense of words that are not UTF-8."""
+    fits = [
+        (match.chaos, -match.coherence, PLAUSIBLE.index(codec))
+        for match in charset_normalizer.from_bytes(words, cp_isolation=PLAUSIBLE)
+        for codec in match.could_be_from_charset
+        if codec in PLAUSIBLE
+    ]
+    return PLAUSIBLE[min(fits)[2]] if fits else PLAUSIBLE[0]
 
 
 def _head(dbf: Path) -> bytes:

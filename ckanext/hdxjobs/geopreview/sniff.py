@@ -25,7 +25,7 @@ _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 def sniff(path: Path) -> str | None:
-    """ "zip", "GeoJSON", "KML", "Shapefile" (a bare .shp), or ``None`` for all else."""
+    """The kind of a file: "zip", "GeoJSON", "KML", "Shapefile" (a bare .shp), or ``None`` for all else."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
         file.seek(max(0, path.stat().st_size - HEAD_BYTES))
