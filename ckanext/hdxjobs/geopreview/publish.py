@@ -69,7 +69,11 @@ def _tile_set(table: Table) -> TileSet:
 def _index(connection: extensions.connection, table_name: str) -> None:
     with connection, connection.cursor() as cursor:
         table = db.table(table_name)
-        cursor.execute(db.query("index_table", table=table, index=sql.Identifier(f"{table_name}_geom")))
+        try:
+            cursor.execute(db.query("index_table", table=table, index=sql.Identifier(f"{table_name}_geom")))
+        except psycopg2.errors.UndefinedTable as error:
+            # A deletion was quicker.
+            raise Superseded(table_name) from error
         cursor.execute(db.query("analyze_table", table=table))
 
 
