@@ -44,7 +44,9 @@ def test_what_is_not_geodata_is_unsupported(imported, content, name):
 
 @pytest.mark.parametrize("share", [0.3, 0.9, 0.99])
 def test_a_truncated_geojson_is_unreadable(imported, share):
-    content = makers.geojson(*(makers.feature(makers.point(n % 90, n % 80), n=n, text="x" * 50) for n in range(3000)))
+    content = makers.geojson(
+        *(makers.feature(makers.point(n % 90, n % 80), n=n, text="x" * 50) for n in range(3000))
+    )
     assert code_of(imported, content[: int(len(content) * share)]).code == "unreadable"
 
 
@@ -136,7 +138,10 @@ def test_only_null_geometries_are_no_map(imported):
 
 
 def test_coordinates_that_cannot_be_on_earth_are_no_map(imported):
-    error = code_of(imported, makers.geojson(makers.feature(makers.point(-1.29, 136.8)), makers.feature(makers.point(500000, 1))))
+    error = code_of(
+        imported,
+        makers.geojson(makers.feature(makers.point(-1.29, 136.8)), makers.feature(makers.point(500000, 1))),
+    )
     assert error.code == "coordinates-out-of-range"
     assert "-1.29 136.8" in error.params["example"]
 
