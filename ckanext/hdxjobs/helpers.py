@@ -126,7 +126,10 @@ def _static(path: str) -> str:
 
 def _layer(layer: dict[str, Any]) -> dict[str, Any]:
     """The part of a layer's status that the script uses."""
-    told = {key: layer[key] for key in ("name", "geometry_type", "fields", "tilejson")}
+    told = {key: layer[key] for key in ("name", "geometry_type", "fields")}
+    # The query changes with the version: a browser may keep an older TileJSON for a minute.
+    version = layer["tiles"].split("/")[-4]
+    told["tilejson"] = f"{layer['tilejson']}?v={version}"
     bbox = layer["bbox"]
     if bbox and bbox[0] > bbox[2]:
         # MapLibre asks for no tiles at all when west is greater than east.

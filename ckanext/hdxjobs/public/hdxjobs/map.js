@@ -100,6 +100,7 @@ class PreviewMap {
     this.messages = new Messages(element, settings.text);
     this.scheme = parts.style.colourScheme();
     this.groundLayers = () => [];
+    this.hidden = new Set();
     this.faults = 0;
     this.map = newMap(element, settings, parts);
     element.hdxjobsMap = this.map;
@@ -113,19 +114,23 @@ class PreviewMap {
 
   dataLayers() {
     const { style } = this.parts;
-    return style.stacked(
-      this.settings.layers.flatMap((_, index) => style.dataLayers(sourceId(index), index, this.scheme)),
-    );
+    const layers = this.settings.layers.flatMap((_, index) => style.dataLayers(sourceId(index), index, this.scheme));
+    for (const layer of layers) layer.layout.visibility = this.hidden.has(layer.source) ? 'none' : 'visible';
+    return style.stacked(layers);
   }
 
-  onStyle() {
-    this.styled = true;
+  addData() {
     this.settings.layers.forEach((layer, index) => {
       const source = { type: 'vector', url: new URL(layer.tilejson, document.baseURI).href };
       if (layer.source_bounds) source.bounds = layer.source_bounds;
       this.map.addSource(sourceId(index), source);
     });
     for (const layer of this.dataLayers()) this.map.addLayer(layer);
+  }
+
+  onStyle() {
+    this.styled = true;
+    this.addData();
     if (this.settings.basemap.kind === 'land') this.addLand();
     this.addLegend();
     this.inspector = new this.parts.popup.Inspector(this.map, {
@@ -158,9 +163,10 @@ class PreviewMap {
   }
 
   toggle(index, visible) {
-    for (const layer of this.dataLayers()) {
-      if (layer.source !== sourceId(index)) continue;
-      this.map.setLayoutProperty(layer.id, 'visibility', visible ? 'visible' : 'none');
+    if (visible) this.hidden.delete(sourceId(index));
+    else this.hidden.add(sourceId(index));
+    for (const { id, source, layout } of this.dataLayers()) {
+      if (source === sourceId(index)) this.map.setLayoutProperty(id, 'visibility', layout.visibility);
     }
     this.inspector.close();
   }
@@ -199,9 +205,11 @@ class PreviewMap {
     this.faults = 0;
     this.element.dataset.state = 'loading';
     this.messages.show('loading');
-    this.settings.layers.forEach((layer, index) => {
-      this.map.getSource(sourceId(index)).setUrl(new URL(layer.tilejson, document.baseURI).href);
-    });
+    // New sources: MapLibre never asks again for a tile that failed (seen with 6.17).
+    this.inspector.close();
+    for (const { id } of this.dataLayers()) this.map.removeLayer(id);
+    this.settings.layers.forEach((_, index) => this.map.removeSource(sourceId(index)));
+    this.addData();
     this.map.once('idle', () => this.onFirstIdle());
   }
 
