@@ -84,7 +84,7 @@ def test_many_vertices_are_simplified_before_they_are_encoded(imported):
 
 
 def test_a_comb_that_cannot_be_simplified_is_cut_down(imported):
-    comb = [[n * 0.008, 30.0 if n % 2 else 60.0] for n in range(20_000)] + [[160, 0], [0, 0]]
+    comb = [[n * 0.0133, 30.0 if n % 2 else 60.0] for n in range(12_000)] + [[160, 0], [0, 0]]
     result = imported(makers.geojson(makers.feature(polygon(*comb))))
     (item,) = result.tile()
     assert len(item["geometry"]["coordinates"][0]) < 10_000
