@@ -21,7 +21,7 @@ from ckan import model
 from click.testing import CliRunner
 from werkzeug.datastructures import FileStorage
 
-from ckanext.hdxjobs import queues
+from ckanext.hdxjobs import cli, config, queues
 from ckanext.hdxjobs.errors import LoadError
 from ckanext.hdxjobs.geopreview import attempt, job, remedies, sweep
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine
