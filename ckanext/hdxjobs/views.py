@@ -80,6 +80,7 @@ def preview_status(id: str, resource_id: str) -> Response:
     if preview is None:
         return _text(404, "Not found")
     answer = Response(tk.render("hdxjobs/status.html", {"preview": preview, "package_id": id}))
+    answer.cache_control.no_store = True
     tk.request.environ["__no_cache__"] = True
     answer.headers["X-Hdxjobs-State"] = preview["state"]
     return answer

@@ -284,3 +284,26 @@ def test_a_generation_that_the_map_database_has_used_up_gets_a_fresh_number(
     job.run_preview(resource["id"], 8)
     model.Session.remove()
     assert call("hdx_geopreview_status", id=resource["id"])["state"] == "ready"
+
+
+def test_never_two_imports_of_one_resource_at_once(
+    dataset: dict[str, Any], call: Call, geo_url: str, row: Callable[[str], dict[str, Any]], monkeypatch: Any
+) -> None:
+    """Another process, overtaken or frozen, still holds the resource: this job steps back for a while."""
+    monkeypatch.setattr(job, "LOCK_WAIT_S", 0)
+    resource = call("resource_create", package_id=dataset["id"], upload=upload(TOWNS))
+    with job.alone(resource["id"], geo_url):
+        job.run_preview(resource["id"], 1)
+        found = row(resource["id"])
+        assert (found["state"], found["error_code"]) == ("retrying", "interrupted")
+        assert tables(geo_url) == []
+
+
+def test_the_work_folder_is_gone_whatever_happened(
+    dataset: dict[str, Any], call: Call, ckan_config: Any, monkeypatch: Any, tmp_path: Any
+) -> None:
+    monkeypatch.setitem(ckan_config, "ckanext.hdxjobs.geopreview.work_folder", str(tmp_path))
+    for content in (json.dumps(TOWNS).encode(), b"%PDF-1.4", json.dumps(TOWNS).encode()[:150]):
+        resource = call("resource_create", package_id=dataset["id"], upload=upload(content))
+        job.run_preview(resource["id"], 1)
+    assert list(tmp_path.iterdir()) == []
