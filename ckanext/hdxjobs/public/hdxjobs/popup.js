@@ -7,7 +7,8 @@ const REACH_PX = { mouse: 3, touch: 12, keyboard: 14 };
 const MOST_FEATURES = 20;
 const KEY_FIELD = /^(name|title|label|nom|nombre|nome|naam)$/i;
 const NAME_LIKE = /(name|title|label|_en|_fr|_es|_ar)$/i;
-const MACHINE_FIELD = /^(fid|gid|id|objectid|ogc_fid|globalid|shape_?(leng|length|area)|st_?(length|area).*)$/i;
+const MACHINE_FIELD =
+  /^(fid|gid|id|objectid|ogc_fid|globalid|shape_?(leng|length|area)|st_?(length|area).*|tessellate|extrude|visibility|draworder)$/i;
 
 function make(tag, className, text) {
   const element = document.createElement(tag);
