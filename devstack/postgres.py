@@ -153,5 +153,6 @@ def make_database(name: str, *, owner: str) -> None:
 
 
 def remove() -> None:
-    """Delete the cluster."""
-    shutil.rmtree(data(), ignore_errors=True)
+    """Delete the cluster, wherever it is."""
+    for folder in (data(), outside()):
+        shutil.rmtree(folder, ignore_errors=True)

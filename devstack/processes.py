@@ -45,6 +45,7 @@ class Program:
     user: str | None = None
     stop_signal: str = "TERM"
     settle_s: int = 1
+    folder: Path = ROOT
 
     @property
     def log(self) -> Path:
@@ -54,7 +55,7 @@ class Program:
         """Its part of the manager's configuration."""
         lines = {
             "command": self.command.replace("%", "%%"),
-            "directory": str(ROOT),
+            "directory": str(self.folder),
             "environment": f'CKAN_INI="{CKAN_INI}"',
             "autostart": "false",
             "autorestart": "true",

@@ -25,6 +25,7 @@ def servers() -> tuple[Program, ...]:
             port=PORTS.postgres,
             user=postgres.system_user(),
             stop_signal="INT",
+            folder=postgres.data(),  # its user may not enter the checkout
         ),
         Program("redis", redis.command(), ready=redis.answers, port=PORTS.redis),
         Program(
