@@ -131,6 +131,11 @@ def test_a_kml_without_placemarks_has_no_features(imported):
     assert code_of(imported, makers.kml(("Empty", ""))).code == "no-features"
 
 
+def test_a_kml_of_links_only_has_no_features(imported):
+    link = b"<kml><NetworkLink><Link><href>http://127.0.0.1:1/x.kml</href></Link></NetworkLink></kml>"
+    assert code_of(imported, link).code == "no-features"
+
+
 def test_only_null_geometries_are_no_map(imported):
     error = code_of(imported, makers.geojson(makers.feature(None, a=1), makers.feature(None, a=2)))
     assert error.code == "no-geometry"
@@ -205,3 +210,8 @@ def test_a_zip64_of_many_entries_is_refused(imported):
         for number in range(10_001):
             archive.writestr(f"{number}", b"")
     assert code_of(imported, buffer.getvalue()).code == "unsafe-zip"
+
+
+def test_a_zip_of_a_thousand_broken_files_does_not_cost_a_thousand_tries(imported):
+    content = makers.zipped({f"{number}.geojson": b'{"type": "FeatureCollection"' for number in range(1000)})
+    assert code_of(imported, content, max_layers=3).code == "unreadable"
