@@ -12,10 +12,17 @@ CUT_OFF = geojson((point(1, 2), {"name": "x"}))[:-30]
 GOOD = geojson((point(1, 2), {"name": "x"}))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def broken(site: Site) -> Resource:
     resource = site.upload("cut.geojson", CUT_OFF)
     assert site.finished(resource)["state"] == "failed"
+    return resource
+
+
+@pytest.fixture(scope="module")
+def good(site: Site) -> Resource:
+    resource = site.upload("ok.geojson", GOOD)
+    assert site.finished(resource)["state"] == "ready"
     return resource
 
 
@@ -83,11 +90,8 @@ def test_the_panel_survives_a_site_that_does_not_answer(site: Site, visitor: Pag
     ],
 )
 def test_failing_tiles_are_told_and_can_be_asked_for_again(
-    site: Site, visitor: Page, status: int | None, words: str
+    good: Resource, visitor: Page, status: int | None, words: str
 ) -> None:
-    resource = site.upload("ok.geojson", GOOD)
-    site.finished(resource)
-
     def fail(route: Route) -> None:
         if status:
             route.fulfill(status=status)
@@ -95,7 +99,7 @@ def test_failing_tiles_are_told_and_can_be_asked_for_again(
             route.abort()
 
     visitor.route("**/*.mvt", fail)
-    visitor.goto(resource.path)
+    visitor.goto(good.path)
     expect(visitor.get_by_text(words)).to_be_visible()
     visitor.unroute("**/*.mvt")
 
@@ -105,12 +109,10 @@ def test_failing_tiles_are_told_and_can_be_asked_for_again(
     expect(visitor.get_by_text(words)).to_be_hidden()
 
 
-def test_without_webgl_the_page_offers_the_file(site: Site, visitor: Page) -> None:
-    resource = site.upload("ok.geojson", GOOD)
-    site.finished(resource)
+def test_without_webgl_the_page_offers_the_file(good: Resource, visitor: Page) -> None:
     visitor.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
 
-    visitor.goto(resource.path)
+    visitor.goto(good.path)
 
     expect(visitor.get_by_text("lacks WebGL 2")).to_be_visible()
     expect(visitor.get_by_role("link", name="Download the file")).to_be_visible()

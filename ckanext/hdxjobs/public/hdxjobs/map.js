@@ -3,6 +3,8 @@
 const version = new URL(import.meta.url).search;
 const PADDING_PX = 32;
 const CLOSEST_FIRST_VIEW_ZOOM = 15;
+// How long a visitor may look at tiles of a file that was replaced meanwhile.
+const CHECK_EVERY_MS = 60_000;
 
 const sourceId = (index) => `hdxjobs-data-${index}`;
 
@@ -109,6 +111,8 @@ class PreviewMap {
     this.map.on('error', (event) => this.onError(event));
     this.map.on('style.load', () => this.onStyle());
     this.map.once('idle', () => this.onFirstIdle());
+    this.checkedAt = Date.now();
+    this.map.on('moveend', () => this.checkVersion());
     this.followScheme();
   }
 
@@ -211,6 +215,27 @@ class PreviewMap {
     this.settings.layers.forEach((_, index) => this.map.removeSource(sourceId(index)));
     this.addData();
     this.map.once('idle', () => this.onFirstIdle());
+  }
+
+  /**
+   * Is the data on view still what is served?  A tile of a version that went away looks
+   * like an empty one, and a visitor would take the hole for the truth.
+   */
+  async checkVersion() {
+    const source = this.map.getSource(sourceId(0));
+    if (!source?.tiles || Date.now() - this.checkedAt < CHECK_EVERY_MS) return;
+    this.checkedAt = Date.now();
+    const { pathname } = new URL(this.settings.layers[0].tilejson, document.baseURI);
+    try {
+      const response = await fetch(pathname, { cache: 'no-cache' });
+      if (response.status === 404 || response.status === 403) this.messages.show(this.faultKey(response.status));
+      if (!response.ok) return;
+      const { tiles } = await response.json();
+      if (tiles[0] !== source.tiles[0]) this.messages.show('data_gone');
+    } catch (error) {
+      // Tiles say it themselves when the site cannot be reached.
+      console.warn(error);
+    }
   }
 
   followScheme() {

@@ -137,7 +137,7 @@ export class Inspector {
     });
   }
 
-  /** The features within reach of a point, each once, the topmost first. */
+  /** The features within reach of a point, each once: points by distance, then the topmost first. */
   featuresAt(point, reach) {
     const layers = this.map
       .getStyle()
@@ -153,7 +153,18 @@ export class Inspector {
       const key = `${feature.source}/${feature.id ?? JSON.stringify(feature.properties)}`;
       if (!seen.has(key)) seen.set(key, feature);
     }
-    return [...seen.values()].slice(0, MOST_FEATURES);
+    const away = new Map([...seen.values()].map((feature) => [feature, this.distance(feature, point)]));
+    return [...away.keys()].sort((one, other) => away.get(one) - away.get(other)).slice(0, MOST_FEATURES);
+  }
+
+  /** Pixels from a point on the screen to a point feature; further than any of them for other shapes. */
+  distance({ geometry }, point) {
+    if (geometry.type !== 'Point') return Number.MAX_VALUE;
+    const [longitude, latitude] = geometry.coordinates;
+    // The feature's nearest copy, on a map that shows the world more than once.
+    const turns = Math.round((this.map.unproject(point).lng - longitude) / 360);
+    const spot = this.map.project([longitude + 360 * turns, latitude]);
+    return Math.hypot(spot.x - point.x, spot.y - point.y);
   }
 
   inspect(point, lngLat, reach) {
@@ -184,6 +195,8 @@ export class Inspector {
     const { clientWidth, clientHeight } = this.map.getContainer();
     content.style.maxHeight = `${Math.max(140, Math.min(340, clientHeight * 0.6))}px`;
     this.popup = new this.Popup({
+      // Above or below, never beside: on a phone there is no room at the side.
+      anchor: this.map.project(lngLat).y > clientHeight / 2 ? 'bottom' : 'top',
       closeOnClick: false,
       focusAfterOpen: false,
       maxWidth: `${Math.min(340, clientWidth - 24)}px`,
