@@ -30,13 +30,9 @@ def run(_: Arguments) -> int:
     """Set up, start, fill and show."""
     stack.up()
     pages = seed.upload()
-    say()
-    say(f"  site      {ckan.SITE_URL}")
-    for page in pages:
-        say(f"  map       {page}")
-    say(f"  log in    {environment.login()}")
-    say("  token     ./dev env prints CKAN_ADMIN_TOKEN and the other addresses")
-    say("  stop      ./dev down")
+    lines = [("site", ckan.SITE_URL), *(("map", page) for page in pages), ("log in", environment.login())]
+    lines += [("token", "./dev env prints CKAN_ADMIN_TOKEN and the other addresses"), ("stop", "./dev down")]
+    print("\n" + "\n".join(f"  {name:<8}{text}" for name, text in lines), flush=True)
     return 0
 
 

@@ -135,5 +135,5 @@ def up() -> None:
 
 def down() -> None:
     """Stop everything."""
-    with step("Stopping"):
+    with alone(), step("Stopping"):
         processes.stop_all([program.name for program in reversed(programs())])
