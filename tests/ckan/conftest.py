@@ -86,9 +86,8 @@ def jobs() -> Callable[[], list[tuple[str, int]]]:
     """The imports that wait on geo_q: (resource id, generation), oldest first."""
 
     def waiting() -> list[tuple[str, int]]:
-        with queues.connection() as client:
-            queue = rq.Queue(add_queue_name_prefix(queues.GEO), connection=client)
-            return [tuple(job.args) for job in queue.jobs]
+        queue = rq.Queue(add_queue_name_prefix(queues.GEO), connection=queues.connection())
+        return [tuple(job.args) for job in queue.jobs]
 
     return waiting
 
