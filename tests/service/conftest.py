@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
-from ckanext.hdxjobs.geopreview import db, detect, load, publish, reader, tiles
+from ckanext.hdxjobs.geopreview import db, detect, load, prepare, publish, pyramid, reader, tiles
 from ckanext.hdxjobs.geopreview.values import Download, Notice, Table, TileSet
 
 LIMITS = reader.Limits(timeout_s=60, memory_bytes=4 * 1024**3)
@@ -178,7 +178,9 @@ def imported(
 ) -> Callable[..., Imported]:
     """The whole way: bytes -> layers -> tables -> tile sets."""
 
-    def run(content: bytes, *, max_features: int = 10**6, **kw: Any) -> Imported:
+    def run(
+        content: bytes, *, max_features: int = 10**6, budget: pyramid.Budget | None = None, **kw: Any
+    ) -> Imported:
         layers, notices = detected(content, **kw)
         tables = tuple(
             load.load(
@@ -190,6 +192,7 @@ def imported(
         tile_sets = publish.publish(
             tables, resource_id=first.resource_id, generation=first.generation, dsn=geo.loader
         )
+        prepare.prepare(tile_sets, dsn=geo.loader, budget=budget)
         said = (*notices, *(notice for table in tables for notice in table.notices))
         return Imported(tables, tile_sets, said, geo, tile_reader)
 

@@ -65,7 +65,7 @@ def test_one_role_for_everything_is_possible(geo, tile_reader):
     [
         "SELECT * FROM hdxjobs.layer",
         "SELECT * FROM hdxjobs.resource",
-        "SELECT hdxjobs.tile_properties_v1('[]')",
+        "SELECT hdxjobs.tile_properties_v2('[]', false)",
         "CREATE TABLE hdxjobs.x (a int)",
         "CREATE TABLE public.x (a int)",
         "DELETE FROM hdxjobs.layer",
@@ -91,7 +91,7 @@ def test_the_functions_have_comments_and_are_not_for_everybody(geo):
         "SELECT p.proname, obj_description(p.oid), has_function_privilege('public', p.oid, 'EXECUTE')"
         " FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'hdxjobs'"
     )
-    assert len(rows) == 6
+    assert len(rows) == 12
     assert all(comment and not public for _, comment, public in rows)
 
 

@@ -90,11 +90,11 @@ def test_a_comb_that_cannot_be_simplified_is_cut_down(imported):
     assert len(item["geometry"]["coordinates"][0]) < 10_000
 
 
-def test_a_crowd_is_capped_and_the_same_each_time(imported):
+def test_a_crowd_is_thinned_and_the_same_each_time(imported):
     crowd = makers.geojson(*(makers.feature(makers.point(n % 170, n % 80), n=n) for n in range(25_000)))
     result = imported(crowd)
     first = result.tile()
-    assert len(first) == 20_000
+    assert len(first) == 1360  # so many different places
     assert [item["id"] for item in first] == [item["id"] for item in result.tile()]
 
 

@@ -17,7 +17,7 @@ from ckanext.hdxjobs.errors import PreviewError
 
 SCHEMA = "hdxjobs"
 #: Raised with each change of the files in sql/.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 CONNECT_TIMEOUT_S = 5
 
 #: What psycopg2 raises when the database, not the data, is at fault.

@@ -30,19 +30,25 @@ from ckanext.hdxjobs.geopreview import (
     fetch,
     load,
     mirror,
+    prepare,
     publish,
     reader,
     source,
     sweep,
+    tiles,
 )
 from ckanext.hdxjobs.geopreview.attempt import Claim
 from ckanext.hdxjobs.geopreview.pulse import Pulse
-from ckanext.hdxjobs.geopreview.values import Layer, Notice, Outcome, Phase, State, Table
+from ckanext.hdxjobs.geopreview.values import Layer, Notice, Outcome, Phase, State, Table, TileSet
 
 log = logging.getLogger(__name__)
 
 #: prctl's number for "send me this signal when my parent dies" (linux/prctl.h).
 _PR_SET_PDEATHSIG = 1
+
+#: Seconds after which a layer that is not prepared has lost its worker, and how often preparing is tried.
+UNPREPARED_S = 3600
+MAX_PREPARE_ATTEMPTS = 3
 
 #: Seconds to wait for another import of the same resource to notice that it was overtaken.
 LOCK_WAIT_S = 30
@@ -61,6 +67,7 @@ def run_preview(resource_id: str, generation: int) -> None:
         with Pulse(claim) as pulse, alone(resource_id, settings.loader_url):
             outcome = _import(claim, settings, pulse)
         _succeed(claim, outcome, seconds=time.monotonic() - started)
+        _prepare(outcome.tile_sets, settings.loader_url)
     except Superseded:
         _leave(claim, settings.loader_url)
     except PreviewError as error:
@@ -71,6 +78,7 @@ def run_preview(resource_id: str, generation: int) -> None:
         log.exception("Preview of %s, generation %s: unexpected failure", resource_id, generation)
         _fail(claim, LoadError("internal"), settings.loader_url)
     sweep.run_sometimes()
+    _catch_up(settings)
 
 
 def _import(claim: Claim, settings: config.GeoSettings, pulse: Pulse) -> Outcome:
@@ -144,6 +152,34 @@ def _succeed(claim: Claim, outcome: Outcome, *, seconds: float) -> None:
     )
     mirror.ensure_view(claim.resource_id)
     mirror.refresh(claim.resource_id)
+
+
+def _prepare(tile_sets: tuple[TileSet, ...], dsn: str) -> None:
+    """The second phase of publishing, while the layers serve: what it cannot do leaves them as they are."""
+    try:
+        prepare.prepare(tile_sets, dsn=dsn)
+    except Superseded:
+        log.info("Preparing the layers of %s: overtaken", tile_sets[0].resource_id)
+    except JobTimeoutException:
+        log.warning("Preparing the layers of %s took too long", tile_sets[0].resource_id)
+    except Exception:
+        log.exception("Preparing the layers of %s failed", tile_sets[0].resource_id)
+
+
+def _catch_up(settings: config.GeoSettings) -> None:
+    """Prepare a layer whose worker died over it."""
+    try:
+        left = publish.unprepared(
+            dsn=settings.loader_url, older_than_s=UNPREPARED_S, max_attempts=MAX_PREPARE_ATTEMPTS, limit=1
+        )
+    except PreviewError:
+        return
+    reader_ = tiles.TileReader(settings.loader_url, settings.job_timeout_s)
+    for layer_id in left:
+        tile_set = reader_.layer(layer_id)
+        if tile_set is not None:
+            _prepare((tile_set,), settings.loader_url)
+    reader_.close()
 
 
 def _fail(claim: Claim, error: PreviewError, dsn: str) -> None:

@@ -74,6 +74,7 @@ def _index(connection: extensions.connection, table_name: str) -> None:
         except psycopg2.errors.UndefinedTable as error:
             # A deletion was quicker.
             raise Superseded(table_name) from error
+        cursor.execute(db.query("add_walk_column", table=table))
         cursor.execute(db.query("analyze_table", table=table))
 
 
@@ -142,6 +143,14 @@ def resource_ids(dsn: str) -> set[str]:
         return {resource_id for (resource_id,) in cursor.fetchall()}
 
 
+def unprepared(*, dsn: str, older_than_s: float, max_attempts: int, limit: int) -> list[str]:
+    """Ids of served layers whose preparation was begun and never ended, oldest first."""
+    params = {"older_than_s": older_than_s, "max_attempts": max_attempts, "limit": limit}
+    with db.session(dsn, error=PublishError) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(db.query("unprepared"), params)
+        return [layer_id for (layer_id,) in cursor.fetchall()]
+
+
 def newest(*, resource_id: str, dsn: str) -> int:
     """The highest generation that was ever seen of a resource here, live, staged or buried; 0: none."""
     with db.session(dsn, error=PublishError) as connection, connection, connection.cursor() as cursor:
@@ -157,7 +166,8 @@ def _drop(connection: extensions.connection, table_names: Sequence[str]) -> int:
         try:
             with connection, connection.cursor() as cursor:
                 cursor.execute(db.query("lock_timeout"))
-                cursor.execute(db.query("drop_table", table=db.table(name)))
+                for each in (rules.stored_name(name), rules.pieces_name(name), name):
+                    cursor.execute(db.query("drop_table", table=db.table(each)))
                 cursor.execute(db.query("forget_table"), {"table_name": name})
         except psycopg2.errors.LockNotAvailable:
             log.info("table %s is in use and will be dropped later", name)

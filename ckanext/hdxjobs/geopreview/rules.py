@@ -49,7 +49,7 @@ MAX_TILE_ZOOM = 24
 #: Degrees; a layer that spans less is the plan of a site or a town.
 SITE_DEGREES = 0.2
 #: Names that tiles use for themselves.
-RESERVED_KEYS = frozenset({"hdx_fid", "hdx_geom", "hdx_shape"})
+RESERVED_KEYS = frozenset({"hdx_fid", "hdx_geom", "hdx_shape", "point_count"})
 
 
 def is_candidate(*, declared_format: str, name: str, url: str) -> bool:
@@ -86,6 +86,16 @@ def layer_id(resource_id: str, layer_name: str) -> str:
 def table_name(layer: str, generation: int) -> str:
     """The PostGIS table of one generation of a layer."""
     return f"l_{layer}_g{generation}"
+
+
+def stored_name(table: str) -> str:
+    """The table of a layer's stored tiles, beside the layer's own."""
+    return f"s{table[1:]}"
+
+
+def pieces_name(table: str) -> str:
+    """The table of pieces of a layer's large shapes, beside the layer's own."""
+    return f"p{table[1:]}"
 
 
 def make_fields(names_and_types: Iterable[tuple[str, str]]) -> tuple[Field, ...]:

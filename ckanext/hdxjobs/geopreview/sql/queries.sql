@@ -137,3 +137,242 @@ SELECT greatest(
     (SELECT greatest(r.live_gen, r.tombstone_gen) FROM hdxjobs.resource AS r WHERE r.resource_id = %(resource_id)s),
     0
 );
+
+-- name: add_walk_column
+ALTER TABLE {table} ADD COLUMN IF NOT EXISTS hdx_walk boolean NOT NULL DEFAULT false;
+
+-- name: try_prepare_lock
+SELECT pg_try_advisory_lock(hashtext('hdxjobs.prepare'), hashtext(%(table_name)s));
+
+-- name: still_served
+SELECT l.published_at IS NOT NULL AND l.retired_at IS NULL AND r.tombstone_gen < l.generation
+FROM hdxjobs.layer AS l
+INNER JOIN hdxjobs.resource AS r ON l.resource_id = r.resource_id
+WHERE l.table_name = %(table_name)s;
+
+-- name: was_prepared
+SELECT tiles, pieces, capped_zoom
+FROM hdxjobs.layer
+WHERE table_name = %(table_name)s AND prepared_at IS NOT NULL;
+
+-- name: begin_prepare
+UPDATE hdxjobs.layer SET prepare_attempts = prepare_attempts + 1
+WHERE table_name = %(table_name)s;
+
+-- name: note_share
+UPDATE hdxjobs.layer SET prepare_share = %(share)s
+WHERE table_name = %(table_name)s;
+
+-- name: unprepared
+-- Published a while ago, and nobody is preparing it: its worker died.
+SELECT l.layer_id
+FROM hdxjobs.layer AS l
+INNER JOIN hdxjobs.resource AS r ON l.resource_id = r.resource_id AND l.generation = r.live_gen
+WHERE
+    l.prepared_at IS NULL
+    AND l.published_at < now() - make_interval(secs => %(older_than_s)s)
+    AND l.retired_at IS NULL
+    AND l.prepare_attempts < %(max_attempts)s
+    AND r.tombstone_gen < l.generation
+ORDER BY l.published_at
+LIMIT %(limit)s;
+
+-- name: copy_boxes
+-- The cast to box2d reads a large shape's box without reading the shape.
+COPY (
+    SELECT
+        hdx_fid,
+        ST_XMin(hdx_geom::box2d::box3d),
+        ST_YMin(hdx_geom::box2d::box3d),
+        ST_XMax(hdx_geom::box2d::box3d),
+        ST_YMax(hdx_geom::box2d::box3d),
+        ST_NPoints(hdx_geom),
+        {dimension}
+    FROM {table}
+    WHERE hdx_geom IS NOT NULL
+) TO STDOUT (FORMAT binary);
+
+-- name: copy_shapes
+COPY (
+    SELECT
+        l.hdx_fid,
+        ST_AsBinary(l.hdx_geom, 'NDR')
+    FROM {table} AS l
+    INNER JOIN hdx_walker AS w ON l.hdx_fid = w.fid
+    WHERE l.hdx_geom IS NOT NULL
+) TO STDOUT (FORMAT binary);
+
+-- name: copy_columns
+COPY {table} ({columns}) FROM STDIN (FORMAT binary);
+
+-- name: work_tables
+CREATE TEMP TABLE hdx_walker (fid bigint PRIMARY KEY);
+CREATE TEMP TABLE hdx_drawn (cell bigint, fid bigint, amount bigint, place bigint, shape geometry);
+CREATE TEMP TABLE hdx_heavy (cell bigint PRIMARY KEY, bounds geometry, keep bigint);
+ALTER TABLE hdx_drawn ALTER shape SET STORAGE EXTERNAL;
+CREATE INDEX ON hdx_drawn (cell);
+
+-- name: prepared_tables
+DROP TABLE IF EXISTS {stored};
+DROP TABLE IF EXISTS {pieces};
+CREATE TABLE {stored} (cell bigint PRIMARY KEY, mvt bytea NOT NULL, amount bigint NOT NULL, dropped bigint NOT NULL);
+CREATE TABLE {pieces} (cell bigint NOT NULL, fid bigint NOT NULL, shape geometry NOT NULL);
+-- Coordinates hardly get smaller, and trying costs more than writing them.
+ALTER TABLE {pieces} ALTER shape SET STORAGE EXTERNAL;
+
+-- name: index_fid
+CREATE INDEX IF NOT EXISTS {index} ON {table} (hdx_fid);
+
+-- name: row_bytes
+-- Bytes that one feature's attributes take in a tile.
+SELECT coalesce(max(length(tile.mvt)::float8 / tile.amount), 0)
+FROM (
+    SELECT
+        ST_AsMVT(feature, 'layer', 4096, 'hdx_shape', 'hdx_fid') AS mvt,
+        count(*) AS amount
+    FROM (
+        SELECT hdx_fid, ST_Point(2048, 2048) AS hdx_shape {properties}
+        FROM {table}
+        WHERE hdx_geom IS NOT NULL
+        LIMIT 1000
+    ) AS feature
+) AS tile
+WHERE tile.amount > 0;
+
+-- name: properties
+SELECT hdxjobs.tile_properties_v2(l.fields, lean => %(lean)s)
+FROM hdxjobs.layer AS l
+WHERE l.table_name = %(table_name)s;
+
+-- name: forget_drawn
+DELETE FROM hdx_drawn
+WHERE shape IS NULL AND cell >> 58 = %(zoom)s;
+
+-- name: fill_heavy
+-- The tiles to bake; of their features the first in rank are kept.
+UPDATE hdx_heavy AS h
+SET
+    keep = (
+        SELECT max(first.place) + 1
+        FROM (
+            SELECT d.place
+            FROM hdx_drawn AS d
+            WHERE d.cell = h.cell
+            ORDER BY d.place
+            LIMIT %(most)s
+        ) AS first
+    ),
+    bounds = ST_TileEnvelope((cell >> 58)::int, ((cell >> 29) & 536870911)::int, (cell & 536870911)::int);
+ANALYZE hdx_heavy;
+ANALYZE hdx_drawn;
+
+-- name: forget_heavy
+TRUNCATE hdx_heavy;
+
+-- name: calm_planner
+SET LOCAL jit = off;
+SET LOCAL enable_hashagg = off;
+SET LOCAL work_mem = '64MB';
+
+-- name: fill_empty
+INSERT INTO {stored} (cell, mvt, amount, dropped)
+SELECT h.cell, '', 0, 0
+FROM hdx_heavy AS h
+ON CONFLICT (cell) DO NOTHING;
+
+-- name: bake
+-- OFFSET 0 keeps the planner from computing each shape twice.
+INSERT INTO {stored} (cell, mvt, amount, dropped)
+SELECT d.cell, ST_AsMVT(feature, 'layer', 4096, 'hdx_shape', 'hdx_fid'), count(*), 0
+FROM hdx_heavy AS h
+INNER JOIN hdx_drawn AS d ON h.cell = d.cell AND d.place < h.keep
+INNER JOIN {table} AS l ON d.fid = l.hdx_fid
+CROSS JOIN LATERAL (
+    SELECT
+        l.hdx_fid,
+        CASE
+            WHEN d.shape IS NULL AND ST_Dimension(l.hdx_geom) = 0
+                THEN ST_AsMVTGeom(l.hdx_geom, h.bounds, 4096, 64, true)
+            ELSE hdxjobs.tile_shape_v2(
+                coalesce(d.shape, l.hdx_geom), h.bounds, %(unit)s, %(detail)s * %(unit)s, 4 * %(unit)s
+            )
+        END AS hdx_shape,
+        nullif(d.amount, 1) AS point_count
+        {properties}
+    OFFSET 0
+) AS feature
+WHERE feature.hdx_shape IS NOT NULL
+GROUP BY d.cell
+ON CONFLICT (cell) DO UPDATE SET mvt = excluded.mvt, amount = excluded.amount;
+
+-- name: fattest_tile
+SELECT max(length(mvt))
+FROM {stored}
+WHERE cell >> 58 = %(zoom)s;
+
+-- name: keep_fewer
+-- Of tiles that are still too large as many features as should fit, the first in rank.
+WITH fat AS (
+    SELECT
+        s.cell,
+        floor(s.amount * 0.9 * %(max_bytes)s / length(s.mvt))::bigint AS most
+    FROM {stored} AS s
+    WHERE s.cell >> 58 = %(zoom)s AND length(s.mvt) > %(max_bytes)s
+),
+
+ranked AS (
+    SELECT
+        d.cell,
+        d.place,
+        row_number() OVER (PARTITION BY d.cell ORDER BY d.place) AS number
+    FROM hdx_drawn AS d
+    INNER JOIN fat ON d.cell = fat.cell
+),
+
+kept AS (
+    SELECT
+        r.cell,
+        max(r.place) + 1 AS keep
+    FROM ranked AS r
+    INNER JOIN fat ON r.cell = fat.cell AND r.number <= greatest(fat.most, 1)
+    GROUP BY r.cell
+)
+
+UPDATE hdx_heavy AS h SET keep = kept.keep
+FROM kept
+WHERE h.cell = kept.cell;
+
+-- name: note_dropped
+UPDATE {stored} AS s SET dropped = lost.amount
+FROM (
+    SELECT
+        d.cell,
+        sum(d.amount) AS amount
+    FROM hdx_drawn AS d
+    INNER JOIN hdx_heavy AS h ON d.cell = h.cell AND d.place >= h.keep
+    GROUP BY d.cell
+) AS lost
+WHERE s.cell = lost.cell;
+
+-- name: thin_heavy
+DELETE FROM hdx_heavy AS h
+WHERE NOT EXISTS (
+    SELECT 1 FROM {stored} AS s
+    WHERE s.cell = h.cell AND length(s.mvt) > %(max_bytes)s
+);
+
+-- name: index_pieces
+CREATE INDEX {index} ON {pieces} (cell);
+
+-- name: mark_walkers
+UPDATE {table} AS l SET hdx_walk = true
+FROM hdx_walker AS w
+WHERE l.hdx_fid = w.fid;
+
+-- name: index_resting
+CREATE INDEX IF NOT EXISTS {index} ON {table} USING gist (hdx_geom) WHERE NOT hdx_walk;
+
+-- name: note_prepared
+UPDATE hdxjobs.layer
+SET prepared_at = now(), tiles = %(tiles)s, pieces = %(pieces)s, capped_zoom = %(capped_zoom)s
+WHERE table_name = %(table_name)s AND retired_at IS NULL;

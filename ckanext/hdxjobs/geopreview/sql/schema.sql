@@ -40,3 +40,22 @@ COMMENT ON COLUMN hdxjobs.layer.bbox_lonlat IS 'west, south, east, north; degree
 COMMENT ON COLUMN hdxjobs.layer.fields IS 'Array of {"name", "type", "column", "key"} in the order of the file';
 COMMENT ON COLUMN hdxjobs.layer.published_at IS 'NULL while the table is only loaded';
 COMMENT ON COLUMN hdxjobs.layer.retired_at IS 'When a newer generation took over; dropped after a time of grace';
+
+ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS prepared_at timestamptz;
+
+ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS tiles bigint NOT NULL DEFAULT 0;
+
+ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS pieces bigint NOT NULL DEFAULT 0;
+
+ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS capped_zoom integer;
+
+ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS prepare_share real NOT NULL DEFAULT 0;
+
+ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS prepare_attempts integer NOT NULL DEFAULT 0;
+
+COMMENT ON COLUMN hdxjobs.layer.prepared_at IS 'NULL until every tile is known to be stored or cheap; tiles are previews till then';
+COMMENT ON COLUMN hdxjobs.layer.prepare_share IS 'How much of preparing is done, 0 to 1';
+COMMENT ON COLUMN hdxjobs.layer.prepare_attempts IS 'How often preparing was begun; it is given up after some';
+COMMENT ON COLUMN hdxjobs.layer.tiles IS 'Number of stored tiles, in the table named like the layer''s with s_ for l_';
+COMMENT ON COLUMN hdxjobs.layer.pieces IS 'Number of pieces of large features, in the table named with p_ for l_';
+COMMENT ON COLUMN hdxjobs.layer.capped_zoom IS 'Below this zoom tiles may lack features: shapes too many and too long to be cut further; NULL: nowhere';

@@ -57,9 +57,15 @@ $$;
 COMMENT ON FUNCTION hdxjobs.mark_v1(geometry, double precision)
 IS 'Small stand-in for a line or polygon that would vanish; EPSG:3857, unit in metres';
 
+DROP FUNCTION IF EXISTS hdxjobs.tile_shape_v1(geometry, geometry, double precision);
+
+DROP FUNCTION IF EXISTS hdxjobs.tile_properties_v1(jsonb);
+
 -- One feature in tile coordinates.  Simplified before it is encoded, never raw:
 -- polygon clipping inside ST_AsMVTGeom can take minutes on many vertices and cannot be cancelled.
-CREATE OR REPLACE FUNCTION hdxjobs.tile_shape_v1(shape geometry, bounds geometry, unit double precision)
+CREATE OR REPLACE FUNCTION hdxjobs.tile_shape_v2(
+    shape geometry, bounds geometry, unit double precision, tolerance double precision, speck double precision
+)
 RETURNS geometry
 LANGUAGE plpgsql
 IMMUTABLE
@@ -70,11 +76,13 @@ DECLARE
     buffer_units CONSTANT integer := 64;
     part geometry := shape;
     slim geometry;
-    tolerance double precision := unit;
     encoded geometry;
 BEGIN
     IF ST_Dimension(shape) = 0 THEN
         RETURN ST_AsMVTGeom(shape, bounds, 4096, buffer_units, true);
+    END IF;
+    IF greatest(ST_XMax(shape) - ST_XMin(shape), ST_YMax(shape) - ST_YMin(shape)) < 2 * speck THEN
+        RETURN ST_AsMVTGeom(hdxjobs.mark_v1(shape, speck), bounds, 4096, buffer_units, true);
     END IF;
     IF ST_NPoints(shape) > max_vertices / 2 THEN
         -- Twice the drawn margin, so that the cut itself is never drawn.
@@ -89,42 +97,174 @@ BEGIN
         slim := ST_Simplify(slim, tolerance);
     END LOOP;
     encoded := ST_AsMVTGeom(slim, bounds, 4096, buffer_units, true);
-    IF encoded IS NULL THEN
+    IF encoded IS NULL AND ST_Intersects(slim, ST_Expand(bounds, buffer_units * unit)) IS NOT false THEN
         encoded := ST_AsMVTGeom(hdxjobs.mark_v1(part, unit), bounds, 4096, buffer_units, true);
     END IF;
     RETURN encoded;
 END;
 $$;
 
-COMMENT ON FUNCTION hdxjobs.tile_shape_v1(geometry, geometry, double precision)
-IS 'Geometry of a feature (EPSG:3857) in coordinates of a tile of 4096 units; bounds: the tile, EPSG:3857; unit: metres per tile unit';
+COMMENT ON FUNCTION hdxjobs.tile_shape_v2(geometry, geometry, double precision, double precision, double precision)
+IS 'Geometry of a feature (EPSG:3857) in coordinates of a tile of 4096 units; bounds: the tile; in metres, unit: a tile unit, tolerance: of simplification, speck: half the side of the mark for what is smaller than that mark';
 
 -- The select list of a layer's properties: texts for what MVT has no type for.
-CREATE OR REPLACE FUNCTION hdxjobs.tile_properties_v1(fields jsonb)
+CREATE OR REPLACE FUNCTION hdxjobs.tile_properties_v2(fields jsonb, lean boolean)
 RETURNS text
 LANGUAGE sql
 IMMUTABLE
 PARALLEL SAFE
 AS $$
 SELECT coalesce(string_agg(
-    CASE field ->> 'type'
-        WHEN 'datetime' THEN format(', (to_jsonb(%I) #>> ''{}'') AS %I', field ->> 'column', field ->> 'key')
-        WHEN 'date' THEN format(', %I::text AS %I', field ->> 'column', field ->> 'key')
-        WHEN 'time' THEN format(', %I::text AS %I', field ->> 'column', field ->> 'key')
-        WHEN 'json' THEN format(', %I::text AS %I', field ->> 'column', field ->> 'key')
+    CASE
+        WHEN field ->> 'type' = 'datetime' THEN format(', (to_jsonb(%I) #>> ''{}'') AS %I', field ->> 'column', field ->> 'key')
+        WHEN field ->> 'type' IN ('date', 'time') THEN format(', %I::text AS %I', field ->> 'column', field ->> 'key')
+        WHEN lean AND field ->> 'type' IN ('string', 'json')
+            THEN format(', left(%I::text, 256) AS %I', field ->> 'column', field ->> 'key')
+        WHEN field ->> 'type' = 'json' THEN format(', %I::text AS %I', field ->> 'column', field ->> 'key')
         ELSE format(', %I AS %I', field ->> 'column', field ->> 'key')
     END, '' ORDER BY place
 ), '')
-FROM jsonb_array_elements(fields) WITH ORDINALITY AS item (field, place);
+FROM jsonb_array_elements(fields) WITH ORDINALITY AS item (field, place)
+WHERE NOT lean OR place <= 20;
 $$;
 
-COMMENT ON FUNCTION hdxjobs.tile_properties_v1(jsonb)
-IS 'SQL select list of a layer''s fields (hdxjobs.layer.fields), each under its property key';
+COMMENT ON FUNCTION hdxjobs.tile_properties_v2(jsonb, boolean)
+IS 'SQL select list of a layer''s fields (hdxjobs.layer.fields), each under its property key; lean: the first 20, texts cut to 256 characters';
 
-CREATE OR REPLACE FUNCTION hdxjobs.tile_v1(layer_id text, version bigint, z integer, x integer, y integer)
-RETURNS bytea
+CREATE OR REPLACE FUNCTION hdxjobs.cell_v1(z integer, x integer, y integer)
+RETURNS bigint
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+SELECT (z::bigint << 58) | (x::bigint << 29) | y;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.cell_v1(integer, integer, integer)
+IS 'A tile as one number: the key of stored tiles and pieces';
+
+-- Where a layer's features for one tile come from: SQL with $1 tile, $2 its margin included, $3 unit, $4 keys of the
+-- tile and those above it, $5 most rows.
+CREATE OR REPLACE FUNCTION hdxjobs.tile_source_v1(layer hdxjobs.layer, sample text, lean boolean)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+SELECT
+    format(
+        'SELECT hdx_fid, CASE WHEN ST_Dimension(hdx_geom) = 0 THEN ST_AsMVTGeom(hdx_geom, $1, 4096, 64, true)'
+        ' ELSE hdxjobs.tile_shape_v2(hdx_geom, $1, $3, $3, $3) END AS hdx_shape %s'
+        ' FROM (SELECT * FROM hdxjobs.%I %s WHERE hdx_geom && $2 %s LIMIT $5) AS whole',
+        hdxjobs.tile_properties_v2(layer.fields, lean), layer.table_name, sample,
+        CASE WHEN layer.prepared_at IS NOT NULL AND layer.pieces > 0 THEN 'AND NOT hdx_walk' ELSE '' END
+    )
+    || CASE WHEN layer.prepared_at IS NOT NULL AND layer.pieces > 0 THEN format(
+        ' UNION ALL SELECT hdx_fid, hdxjobs.tile_shape_v2(shape, $1, $3, $3, $3) AS hdx_shape %s'
+        ' FROM (SELECT fid, shape FROM hdxjobs.%I WHERE cell = ANY($4) AND shape && $2 LIMIT $5) AS piece'
+        ' INNER JOIN hdxjobs.%I ON hdx_fid = fid',
+        hdxjobs.tile_properties_v2(layer.fields, lean), 'p' || substr(layer.table_name, 2), layer.table_name
+    ) ELSE '' END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.tile_source_v1(hdxjobs.layer, text, boolean)
+IS 'SQL of the features in a tile: those that are read whole, and pieces of the others; sample: "" or a TABLESAMPLE clause';
+
+-- How many rows the planner expects in a box: microseconds, whatever the table's size.
+CREATE OR REPLACE FUNCTION hdxjobs.estimate_v1(table_name text, box geometry)
+RETURNS double precision
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL SAFE
+AS $$
+DECLARE
+    plan json;
+BEGIN
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT 1 FROM hdxjobs.%I WHERE hdx_geom && %L::geometry', table_name, box) INTO plan;
+    RETURN (plan -> 0 -> 'Plan' ->> 'Plan Rows')::double precision;
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.estimate_v1(text, geometry)
+IS 'Rows of a layer''s table whose box meets a box (EPSG:3857), as the planner expects';
+
+-- A tile from its features, made while it is asked for.  Bounded in rows by its source, and in bytes here:
+-- first the attributes are cut, then the features.
+CREATE OR REPLACE FUNCTION hdxjobs.live_tile_v1(
+    layer hdxjobs.layer, z integer, x integer, y integer, sample text, most bigint, OUT mvt bytea, OUT dropped bigint
+)
 LANGUAGE plpgsql
 STABLE
+PARALLEL SAFE
+AS $$
+DECLARE
+    max_bytes CONSTANT integer := 500000;
+    bounds geometry := ST_TileEnvelope(z, x, y);
+    unit double precision := (ST_XMax(bounds) - ST_XMin(bounds)) / 4096;
+    above bigint [];
+    amount bigint;
+    all_of_it bigint;
+BEGIN
+    SELECT array_agg(hdxjobs.cell_v1(level, x >> (z - level), y >> (z - level))) INTO above
+    FROM generate_series(0, z) AS level;
+    FOR attempt IN 0..6 LOOP
+        EXECUTE format(
+            'SELECT ST_AsMVT(feature, ''layer'', 4096, ''hdx_shape'', ''hdx_fid''), count(*) FROM ('
+            'SELECT * FROM (%s) AS source WHERE hdx_shape IS NOT NULL LIMIT $6) AS feature',
+            hdxjobs.tile_source_v1(layer, sample, attempt > 0)
+        ) INTO mvt, amount USING bounds, ST_Expand(bounds, 64 * unit), unit, above, most, coalesce(amount, most);
+        all_of_it := coalesce(all_of_it, amount);
+        dropped := all_of_it - amount;
+        EXIT WHEN amount = 0 OR length(mvt) <= max_bytes;
+        IF attempt > 0 THEN
+            amount := greatest(floor(amount * 0.8 * max_bytes / length(mvt)), 1);
+        END IF;
+    END LOOP;
+    mvt := coalesce(mvt, '');
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.live_tile_v1(hdxjobs.layer, integer, integer, integer, text, bigint)
+IS 'A tile made from the tables, at most 500,000 bytes; dropped: features that did not fit';
+
+-- A look at a layer that is not prepared yet: a sample of what the planner says is too much.
+CREATE OR REPLACE FUNCTION hdxjobs.preview_tile_v1(
+    layer hdxjobs.layer, z integer, x integer, y integer, OUT mvt bytea, OUT dropped bigint, OUT sampled boolean
+)
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL SAFE
+AS $$
+DECLARE
+    max_rows CONSTANT bigint := 5000;
+    max_bytes CONSTANT bigint := 4000000;
+    expected double precision := layer.feature_count;
+    row_bytes double precision;
+    most bigint;
+    sample text := '';
+BEGIN
+    IF expected > max_rows THEN
+        expected := hdxjobs.estimate_v1(layer.table_name, ST_TileEnvelope(z, x, y));
+    END IF;
+    row_bytes := pg_table_size(format('hdxjobs.%I', layer.table_name)::regclass) / greatest(layer.feature_count, 1);
+    most := greatest(least(max_rows, max_bytes / greatest(row_bytes, 1)), 1);
+    sampled := expected > most;
+    IF sampled AND expected * 5 > layer.feature_count THEN
+        sample := format('TABLESAMPLE SYSTEM (%s)', least(200.0 * most / expected, 100));
+    END IF;
+    SELECT t.mvt, t.dropped INTO mvt, dropped
+    FROM hdxjobs.live_tile_v1(layer, z, x, y, sample, most) AS t;
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.preview_tile_v1(hdxjobs.layer, integer, integer, integer)
+IS 'A tile of a layer that is not prepared: whole where that is cheap, else a sample';
+
+CREATE OR REPLACE FUNCTION hdxjobs.tile_v2(
+    layer_id text, version bigint, z integer, x integer, y integer, OUT mvt bytea, OUT state text, OUT dropped bigint
+)
+LANGUAGE plpgsql
+VOLATILE
 PARALLEL SAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
@@ -132,42 +272,62 @@ SET timezone = 'UTC'
 SET datestyle = 'ISO, YMD'
 AS $$
 DECLARE
-    max_features CONSTANT integer := 20000;
+    max_rows CONSTANT bigint := 20000;
     layer hdxjobs.layer;
-    bounds geometry;
-    unit double precision;
-    tile bytea;
+    sampled boolean;
 BEGIN
     SELECT l.* INTO layer
     FROM hdxjobs.layer AS l
     INNER JOIN hdxjobs.resource AS r ON l.resource_id = r.resource_id
     WHERE
-        l.layer_id = tile_v1.layer_id
-        AND l.generation = tile_v1.version
+        l.layer_id = tile_v2.layer_id
+        AND l.generation = tile_v2.version
         AND l.published_at IS NOT NULL
         AND r.tombstone_gen < l.generation;
     IF NOT FOUND THEN
-        RETURN NULL;
+        RETURN;
     END IF;
+    dropped := 0;
     IF z NOT BETWEEN 0 AND 24 OR x NOT BETWEEN 0 AND (1 << z) - 1 OR y NOT BETWEEN 0 AND (1 << z) - 1 THEN
-        RETURN '';
+        mvt := '';
+        state := 'outside';
+        RETURN;
     END IF;
-    bounds := ST_TileEnvelope(z, x, y);
-    unit := (ST_XMax(bounds) - ST_XMin(bounds)) / 4096;
-    -- The hash makes a cap's choice the same each time, and spread over the layer instead of its first rows.
-    EXECUTE format(
-        'SELECT ST_AsMVT(feature, ''layer'', 4096, ''hdx_shape'', ''hdx_fid'') FROM ('
-        'SELECT hdx_fid, hdxjobs.tile_shape_v1(hdx_geom, $1, $2) AS hdx_shape %s FROM ('
-        'SELECT * FROM hdxjobs.%I WHERE hdx_geom && ST_Expand($1, 64 * $2) ORDER BY hashint8(hdx_fid), hdx_fid LIMIT $3'
-        ') AS candidate) AS feature WHERE hdx_shape IS NOT NULL',
-        hdxjobs.tile_properties_v1(layer.fields), layer.table_name
-    ) INTO tile USING bounds, unit, max_features;
-    RETURN coalesce(tile, '');
+    IF layer.prepared_at IS NULL THEN
+        SELECT t.mvt, t.dropped, CASE WHEN t.sampled THEN 'preview' ELSE 'live' END INTO mvt, dropped, state
+        FROM hdxjobs.preview_tile_v1(layer, z, x, y) AS t;
+        RETURN;
+    END IF;
+    IF layer.tiles > 0 THEN
+        EXECUTE format('SELECT mvt, dropped, ''stored'' FROM hdxjobs.%I WHERE cell = $1', 's' || substr(layer.table_name, 2))
+        INTO mvt, dropped, state USING hdxjobs.cell_v1(z, x, y);
+        IF mvt IS NOT NULL THEN
+            RETURN;
+        END IF;
+    END IF;
+    SELECT t.mvt, t.dropped INTO mvt, dropped
+    FROM hdxjobs.live_tile_v1(layer, z, x, y, '', max_rows) AS t;
+    state := CASE WHEN z > layer.capped_zoom THEN 'capped' ELSE 'live' END;
 END;
 $$;
 
+COMMENT ON FUNCTION hdxjobs.tile_v2(text, bigint, integer, integer, integer)
+IS 'Mapbox vector tile of a layer''s version: source layer "layer", extent 4096, feature id = the file''s; empty: nothing there; NULL: no such layer or version. state: stored, live, preview (a sample: not prepared yet), capped (may lack features), outside; dropped: features left out for the tile''s size';
+
+CREATE OR REPLACE FUNCTION hdxjobs.tile_v1(layer_id text, version bigint, z integer, x integer, y integer)
+RETURNS bytea
+LANGUAGE sql
+VOLATILE
+PARALLEL SAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+SELECT t.mvt
+FROM hdxjobs.tile_v2(layer_id, version, z, x, y) AS t;
+$$;
+
 COMMENT ON FUNCTION hdxjobs.tile_v1(text, bigint, integer, integer, integer)
-IS 'Mapbox vector tile of a layer''s version: source layer "layer", extent 4096, feature id = the file''s; empty: nothing there; NULL: no such layer or version';
+IS 'The bytes of hdxjobs.tile_v2 alone';
 
 CREATE OR REPLACE FUNCTION hdxjobs.layer_v1(layer_id text)
 RETURNS SETOF hdxjobs.layer

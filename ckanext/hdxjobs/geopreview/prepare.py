@@ -1,0 +1,242 @@
+"""TileSet -> tiles that are stored or cheap: the second phase of publishing, while the layer already serves.
+
+From zoom 0 down, tiles that would read too much are *heavy*: they are stored, with
+their crowds thinned.  Large shapes are cut on the way and stay as pieces where a tile
+is no longer heavy.  Nothing is read by visitors before the last step notes that all is
+there; killed before it, the layer serves as it did.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from psycopg2 import extensions, sql
+
+from ckanext.hdxjobs.errors import PublishError, Superseded
+from ckanext.hdxjobs.geopreview import bake, cutting, db, pyramid, rules, transfer
+from ckanext.hdxjobs.geopreview.bake import Level, Oven
+from ckanext.hdxjobs.geopreview.cutting import Parts
+from ckanext.hdxjobs.geopreview.pyramid import Boxes, Budget, Crowd, Flags
+from ckanext.hdxjobs.geopreview.values import TileSet
+
+log = logging.getLogger(__name__)
+
+#: Pieces that shapes may be cut into: so many each, and so many for all; beyond that cutting stops.
+MAX_PIECES_EACH = 12
+MAX_PIECES_FREE = 200_000
+
+_DIMENSIONS = {
+    **{"Point": 0, "MultiPoint": 0},
+    **{"LineString": 1, "MultiLineString": 1},
+    **{"Polygon": 2, "MultiPolygon": 2},
+}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What preparing a layer made.
+
+    :ivar tiles: stored tiles
+    :ivar pieces: pieces of large shapes
+    :ivar capped_zoom: below it tiles may lack features; None: nowhere
+    """
+
+    tiles: int = 0
+    pieces: int = 0
+    capped_zoom: int | None = None
+    seconds: float = 0.0
+
+
+def prepare(tile_sets: Sequence[TileSet], *, dsn: str, budget: Budget | None = None) -> tuple[Prepared, ...]:
+    """Make each tile of published layers either stored or cheap; the registry tells how far it is.
+
+    :raises Superseded: a newer generation took over, or the resource was deleted
+    :raises PublishError: the map database is away
+    """
+    made = []
+    for tile_set in tile_sets:
+        limits = budget or Budget(max_zoom=tile_set.maxzoom)
+        with db.session(dsn, error=PublishError) as connection:
+            made.append(_Preparation(connection, tile_set, limits).run())
+    return tuple(made)
+
+
+class _Preparation:
+    """One layer's way to its stored tiles and pieces."""
+
+    def __init__(self, connection: extensions.connection, tile_set: TileSet, budget: Budget) -> None:
+        self._connection = connection
+        self._name = rules.table_name(tile_set.layer_id, tile_set.generation)
+        self._table = db.table(self._name)
+        self._stored = db.table(rules.stored_name(self._name))
+        self._pieces = db.table(rules.pieces_name(self._name))
+        self._dimension = _DIMENSIONS.get(tile_set.geometry_type)
+        self._budget = budget
+        self._piece_count = 0
+
+    def run(self) -> Prepared:
+        started = time.monotonic()
+        with self._connection, self._connection.cursor() as cursor:
+            cursor.execute(db.query("try_prepare_lock"), {"table_name": self._name})
+            if not (cursor.fetchone() or (False,))[0]:
+                raise Superseded(self._name)
+            self._check(cursor)
+            cursor.execute(db.query("was_prepared"), {"table_name": self._name})
+            before = cursor.fetchone()
+            if before is not None:
+                return Prepared(*before)
+            cursor.execute(db.query("begin_prepare"), {"table_name": self._name})
+        with self._connection, self._connection.cursor() as cursor:
+            room, properties = bake.room(cursor, self._name)
+            boxes = transfer.read_boxes(cursor, self._table, dimension=self._dimension)
+        self._budget = replace(self._budget, rows=min(self._budget.rows, room))
+        light = len(boxes) <= self._budget.rows and int(boxes.vertices.sum()) <= self._budget.vertices
+        made = Prepared() if light else self._make(boxes, properties)
+        self._note(made)
+        made = replace(made, seconds=time.monotonic() - started)
+        log.info("layer %s: %s", self._name, made)
+        return made
+
+    def _check(self, cursor: Any) -> None:
+        """Go on only while this generation is served."""
+        cursor.execute(db.query("still_served"), {"table_name": self._name})
+        if not (cursor.fetchone() or (False,))[0]:
+            raise Superseded(self._name)
+
+    def _tell(self, share: float) -> None:
+        """How far it is; a transaction of its own, so that no lock on the registry is held."""
+        with self._connection, self._connection.cursor() as cursor:
+            cursor.execute(db.query("note_share"), {"table_name": self._name, "share": share})
+
+    def _note(self, made: Prepared) -> None:
+        """From now on visitors get what was made."""
+        params = {
+            "table_name": self._name,
+            "tiles": made.tiles,
+            "pieces": made.pieces,
+            "capped_zoom": made.capped_zoom,
+        }
+        with self._connection, self._connection.cursor() as cursor:
+            self._check(cursor)
+            cursor.execute(db.query("note_prepared"), params)
+
+    def _make(self, boxes: Boxes, properties: str) -> Prepared:
+        walk = pyramid.walkers(boxes, self._budget)
+        cursor = self._connection.cursor()
+        with self._connection:
+            cursor.execute(db.query("lock_timeout"))
+            cursor.execute(db.query("prepared_tables", stored=self._stored, pieces=self._pieces))
+            cursor.execute(db.query("index_fid", index=self._index("fid"), table=self._table))
+            cursor.execute(db.query("work_tables"))
+            parts = self._fetch(cursor, boxes, walk)
+            oven = Oven(cursor, self._table, self._stored, boxes, properties, 2 * self._budget.rows)
+        self._tell(0.2)
+        levels, capped_zoom = self._descend(oven, walk, parts)
+        self._bake(oven, levels)
+        if walk.any():
+            self._finish_pieces()
+        return Prepared(sum(len(level.x) for level in levels), self._piece_count, capped_zoom)
+
+    def _index(self, what: str) -> sql.Identifier:
+        return sql.Identifier(f"{self._name}_{what}")
+
+    def _fetch(self, cursor: Any, boxes: Boxes, walk: Flags) -> list[Parts]:
+        """The shapes that will be cut, as parts of the one tile of zoom 0."""
+        places = np.flatnonzero(walk)
+        if not len(places):
+            return []
+        top = np.zeros(1, np.int64)
+        return [
+            cutting.cut_to_tiles(replace(parts, feature=places[parts.feature]), top, top, 0)
+            for parts in transfer.read_shapes(cursor, self._table, boxes.fid[places])
+        ]
+
+    def _descend(self, oven: Oven, walk: Flags, parts: list[Parts]) -> tuple[list[Level], int | None]:
+        """From zoom 0 down as long as a tile is heavy: who is drawn in each, and the pieces below.
+
+        ``parts`` is used up.
+        """
+        levels: list[Level] = []
+        crowd = pyramid.root(oven.boxes)
+        allowed = MAX_PIECES_FREE + MAX_PIECES_EACH * int(walk.sum())
+        while True:
+            seen = bake.visible(oven.boxes, crowd.zoom)
+            # A shape that is cut is drawn by its pieces, once it is larger than a pixel.
+            crowd = pyramid.without(crowd, walk & seen)
+            heavy, pieces = self._heavy(crowd, oven.boxes, walk, parts)
+            capped = bool(heavy.any()) and self._piece_count + pieces > allowed
+            last = capped or crowd.zoom >= self._budget.max_zoom
+            self._keep(oven, crowd, parts, ~heavy | last)
+            self._draw(oven, crowd, parts, (heavy, seen))
+            if not heavy.any():
+                return levels, None
+            crowd = pyramid.only(crowd, heavy)
+            levels.append(Level(crowd.x, crowd.y, pyramid.thin(crowd, oven.boxes, most=self._budget.rows)))
+            self._tell(0.2 + 0.02 * crowd.zoom)
+            if last:
+                return levels, crowd.zoom if capped else None
+            for number, part in enumerate(parts):
+                chosen = cutting.of_tiles(part, heavy)
+                parts[number] = cutting.split(chosen, crowd.x, crowd.y, crowd.zoom)
+            crowd = pyramid.children(crowd, oven.boxes)
+
+    def _heavy(self, crowd: Crowd, boxes: Boxes, walk: Flags, parts: list[Parts]) -> tuple[Flags, int]:
+        """Which tiles are over budget; and in how many pieces the cut shapes lie."""
+        rows, vertices = pyramid.weights(crowd, boxes, ~walk)
+        pieces = 0
+        for part in parts:
+            part_rows, part_vertices = cutting.loads(part, len(crowd.x))
+            rows, vertices = rows + part_rows, vertices + part_vertices
+            pieces += int(part_rows.sum())
+        return (rows > self._budget.rows) | (vertices > self._budget.vertices), pieces
+
+    def _keep(self, oven: Oven, crowd: Crowd, parts: list[Parts], settled: Flags) -> None:
+        """Pieces of settled tiles stay as they are, for all tiles below."""
+        keys = pyramid.cell_keys(crowd.zoom, crowd.x, crowd.y)
+        with self._connection:
+            self._check(oven.cursor)
+            for part in parts:
+                mine = part.take(np.flatnonzero(settled[part.tile]))
+                if len(mine):
+                    shapes, tile, feature = transfer.shapes_of(mine)
+                    self._piece_count += len(shapes)
+                    columns = {"cell": keys[tile], "fid": oven.boxes.fid[feature], "shape": shapes}
+                    transfer.fill(oven.cursor, self._pieces, columns)
+
+    def _draw(self, oven: Oven, crowd: Crowd, parts: list[Parts], wanted: tuple[Flags, Flags]) -> None:
+        """Heavy tiles draw the large shapes that they hold.
+
+        :param wanted: tiles and features
+        """
+        tiles, features = wanted
+        keys = pyramid.cell_keys(crowd.zoom, crowd.x, crowd.y)
+        with self._connection:
+            for part in parts:
+                mine = part.take(np.flatnonzero(tiles[part.tile] & features[part.feature]))
+                if len(mine):
+                    oven.draw_shapes(mine, keys, zoom=crowd.zoom)
+
+    def _bake(self, oven: Oven, levels: list[Level]) -> None:
+        """Store the heavy tiles, deepest first: no zoom draws finer than the one below it."""
+        coarsest = 0
+        for number, level in enumerate(reversed(levels)):
+            with self._connection:
+                self._check(oven.cursor)
+                coarsest = oven.bake(level, coarsest=coarsest)
+            self._tell(0.5 + 0.4 * (number + 1) / len(levels))
+        with self._connection:
+            oven.cursor.execute(db.query("analyze_table", table=self._stored))
+
+    def _finish_pieces(self) -> None:
+        """Make pieces quick to find, and the shapes that were cut easy to leave out."""
+        with self._connection, self._connection.cursor() as cursor:
+            cursor.execute(db.query("index_pieces", index=self._index("pieces"), pieces=self._pieces))
+            cursor.execute(db.query("analyze_table", table=self._pieces))
+            cursor.execute(db.query("mark_walkers", table=self._table))
+            cursor.execute(db.query("index_resting", index=self._index("resting"), table=self._table))
+            cursor.execute(db.query("analyze_table", table=self._table))

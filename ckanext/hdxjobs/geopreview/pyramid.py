@@ -1,0 +1,304 @@
+"""Which tiles are too heavy to be made on demand, and who is drawn in them: numbers only, no I/O.
+
+A feature is its box and its number of vertices.  Boxes lie on a grid of 2^30
+cells a side over the web map's square, counted from the north-west corner, so
+that the cell of any zoom is a shift away.  Features are kept in Z-order: those
+of one cell, at whatever zoom, stand side by side, and one pass without a sort
+finds the one that stands for each cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+GRID_BITS = 30
+#: Metres; half the side of the web map's square in EPSG:3857.
+HALF_WORLD_M = 20037508.342789244
+#: Part of a tile's side that is drawn beyond its edges: 64 units of 4096.
+MARGIN_BITS = 6
+#: Cells a tile's side that at first hold one feature each: a pixel of a tile 512 pixels wide.
+FINEST_SIDE = 512
+COARSEST_SIDE = 16
+
+#: Steps that pull the bits of a number apart: shifts, and the bits that are then in place.
+_SPREAD = (
+    *((16, 0x0000FFFF0000FFFF), (8, 0x00FF00FF00FF00FF), (4, 0x0F0F0F0F0F0F0F0F)),
+    *((2, 0x3333333333333333), (1, 0x5555555555555555)),
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one tile may read from the tables when it is made on demand.
+
+    :ivar rows: features, those counted whose box touches the tile
+    :ivar vertices: of all these features, or of their pieces
+    :ivar walk_vertices: a feature with more is cut into pieces where tiles are heavy
+    :ivar max_zoom: deepest zoom that is looked at
+    """
+
+    rows: int = 5_000
+    vertices: int = 50_000
+    walk_vertices: int = 5_000
+    max_zoom: int = 14
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Features in Z-order of their centres, dimension by dimension.
+
+    :ivar fid: the features' ids
+    :ivar west, north, east, south: grid cells, both ends belong to the box
+    :ivar vertices: number of vertices
+    :ivar key: dimension (2 bits) and Z-order of the centre (60 bits)
+    :ivar rank: place in the order of importance, 0 first: large before small, else as a hash has it
+    """
+
+    fid: Ints
+    west: npt.NDArray[np.int32]
+    north: npt.NDArray[np.int32]
+    east: npt.NDArray[np.int32]
+    south: npt.NDArray[np.int32]
+    vertices: npt.NDArray[np.int32]
+    key: Ints
+    rank: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.fid)
+
+    @property
+    def size(self) -> Ints:
+        """Grid cells that the longer side spans, less one."""
+        spans: Ints = np.maximum(self.east - self.west, self.south - self.north).astype(np.int64)
+        return spans
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Tiles of one zoom, and the features that touch each of them or its margin.
+
+    :ivar x, y: the tiles
+    :ivar tile, feature: pairs: index of a tile, index of a feature; within a tile in Z-order
+    """
+
+    zoom: int
+    x: Ints
+    y: Ints
+    tile: npt.NDArray[np.int32]
+    feature: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Who is drawn in the tiles of a zoom.
+
+    :ivar side: cells a tile's side; of features smaller than a cell one a cell is drawn
+    :ivar amount: how many features each one stands for
+    """
+
+    zoom: int
+    side: int
+    tile: npt.NDArray[np.int32]
+    feature: npt.NDArray[np.int32]
+    amount: Ints
+
+    @property
+    def shift(self) -> int:
+        """A cell's size: grid cells, as a power of two."""
+        return GRID_BITS - self.zoom - (self.side.bit_length() - 1)
+
+
+def to_grid(metres: Floats) -> npt.NDArray[np.int32]:
+    """Eastings, or negated northings, of EPSG:3857 as grid cells; what is beyond the square goes to its edge."""
+    cells = (np.nan_to_num(metres) + HALF_WORLD_M) * (2**GRID_BITS / (2 * HALF_WORLD_M))
+    clipped: npt.NDArray[np.int32] = np.clip(cells, 0, 2**GRID_BITS - 1).astype(np.int32)
+    return clipped
+
+
+def interleave(x: npt.NDArray[np.int32], y: npt.NDArray[np.int32]) -> Ints:
+    """Z-order of grid cells: the bits of x and y in turns."""
+    spread = []
+    for part in (x, y):
+        bits = part.astype(np.uint64)
+        for step, mask in _SPREAD:
+            bits = (bits | (bits << np.uint64(step))) & np.uint64(mask)
+        spread.append(bits)
+    return (spread[0] | (spread[1] << np.uint64(1))).astype(np.int64)
+
+
+def boxes(fid: Ints, bounds: npt.NDArray[np.int32], vertices: Ints, dimension: Ints) -> Boxes:
+    """Features in order.
+
+    :param bounds: (4, n) grid cells: west, north, east, south
+    :param dimension: 0 points, 1 lines, 2 polygons
+    """
+    west, north, east, south = bounds
+    centre_x = west + (east - west) // 2
+    centre_y = north + (south - north) // 2
+    key = (dimension.astype(np.int64) << (2 * GRID_BITS)) | interleave(centre_x, centre_y)
+    order = np.argsort(key, kind="stable")
+    size = np.maximum(east - west, south - north).astype(np.int64)
+    chance = (fid.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(33)
+    importance = ((2**GRID_BITS - size) << 31) | chance.astype(np.int64)
+    rank = np.empty(len(fid), np.int32)
+    rank[np.argsort(importance[order], kind="stable")] = np.arange(len(fid), dtype=np.int32)
+    return Boxes(
+        fid[order], west[order], north[order], east[order], south[order],
+        np.minimum(vertices[order], 2**31 - 1).astype(np.int32), key[order], rank,
+    )  # fmt: skip
+
+
+def cell_keys(zoom: int, x: Ints, y: Ints) -> Ints:
+    """Tiles as single numbers, the keys of stored tiles and pieces; the same as SQL's ``hdxjobs.cell_v1``."""
+    return (np.int64(zoom) << np.int64(58)) | (x.astype(np.int64) << np.int64(29)) | y
+
+
+def root(everything: Boxes) -> Crowd:
+    """All features in the one tile of zoom 0."""
+    count = len(everything)
+    one = np.zeros(1, np.int64)
+    return Crowd(0, one, one, np.zeros(count, np.int32), np.arange(count, dtype=np.int32))
+
+
+def weights(crowd: Crowd, everything: Boxes, counted: Flags) -> tuple[Ints, Ints]:
+    """Features and vertices in each tile, of those features that are counted."""
+    mine = counted[crowd.feature]
+    tile, feature = crowd.tile[mine], crowd.feature[mine]
+    rows = np.bincount(tile, minlength=len(crowd.x))
+    vertices = np.bincount(tile, weights=everything.vertices[feature], minlength=len(crowd.x))
+    return rows, vertices.astype(np.int64)
+
+
+def only(crowd: Crowd, heavy: Flags) -> Crowd:
+    """The crowd of these tiles alone."""
+    number = np.cumsum(heavy, dtype=np.int32) - 1
+    kept = heavy[crowd.tile]
+    return Crowd(
+        crowd.zoom,
+        crowd.x[heavy],
+        crowd.y[heavy],
+        number[crowd.tile[kept]].astype(np.int32),
+        crowd.feature[kept],
+    )
+
+
+def without(crowd: Crowd, gone: Flags) -> Crowd:
+    """The crowd without some features."""
+    kept = ~gone[crowd.feature]
+    return Crowd(crowd.zoom, crowd.x, crowd.y, crowd.tile[kept], crowd.feature[kept])
+
+
+def children(crowd: Crowd, everything: Boxes) -> Crowd:
+    """The four tiles below each tile: tile n has the children 4n to 4n + 3, in the order of ``quarters``."""
+    zoom = crowd.zoom + 1
+    x, y = quarters(crowd.x, crowd.y)
+    side = 1 << (GRID_BITS - zoom)
+    margin = side >> MARGIN_BITS
+    west, east = everything.west[crowd.feature], everything.east[crowd.feature]
+    north, south = everything.north[crowd.feature], everything.south[crowd.feature]
+    middle_x = (2 * crowd.x[crowd.tile] + 1) * side
+    middle_y = (2 * crowd.y[crowd.tile] + 1) * side
+    reaches = (
+        _meets(west, east, middle_x - side, middle_x, margin),
+        _meets(west, east, middle_x, middle_x + side, margin),
+        _meets(north, south, middle_y - side, middle_y, margin),
+        _meets(north, south, middle_y, middle_y + side, margin),
+    )
+    tiles, features = [], []
+    for child, (column, row) in enumerate(((0, 2), (1, 2), (0, 3), (1, 3))):
+        inside = reaches[column] & reaches[row]
+        tiles.append(4 * crowd.tile[inside] + np.int32(child))
+        features.append(crowd.feature[inside])
+    return Crowd(zoom, x, y, np.concatenate(tiles), np.concatenate(features))
+
+
+def quarters(x: Ints, y: Ints) -> tuple[Ints, Ints]:
+    """The tiles of the next zoom that lie in these, four each: north-west, north-east, south-west, south-east."""
+    right, down = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
+    return (2 * x[:, None] + right).ravel(), (2 * y[:, None] + down).ravel()
+
+
+def _meets(
+    low: npt.NDArray[np.int32], high: npt.NDArray[np.int32], start: Ints, end: Ints, margin: int
+) -> Flags:
+    flags: Flags = (high >= start - margin) & (low < end + margin)
+    return flags
+
+
+def walkers(everything: Boxes, budget: Budget) -> Flags:
+    """Features that have to be cut into pieces.
+
+    Their box tells too little of where they are, or they are too much to be read whole: in a heavy
+    tile they span more than half its side, or have many vertices.
+    """
+    found = np.zeros(len(everything), bool)
+    size = everything.size
+    crowd = root(everything)
+    while len(crowd.x) and crowd.zoom <= budget.max_zoom:
+        rows, vertices = weights(crowd, everything, ~found)
+        crowd = only(crowd, (rows > budget.rows) | (vertices > budget.vertices))
+        half = 1 << (GRID_BITS - crowd.zoom - 1)
+        wide = (size[crowd.feature] > half) & (everything.vertices[crowd.feature] > 1)
+        large = wide | (everything.vertices[crowd.feature] > budget.walk_vertices)
+        found[crowd.feature[large]] = True
+        crowd = children(without(crowd, found), everything)
+    return found
+
+
+def thin(crowd: Crowd, everything: Boxes, *, most: int) -> Drawn:
+    """Who is drawn, in cells of one size for the whole zoom: the finest with which no tile draws over ``most``."""
+    everyone = Drawn(
+        crowd.zoom, 2 * FINEST_SIDE, crowd.tile, crowd.feature, np.ones(len(crowd.tile), np.int64)
+    )
+    drawn = gather(everyone, everything, FINEST_SIDE)
+    while drawn.side > COARSEST_SIDE and fullest(drawn) > most:
+        drawn = gather(drawn, everything, drawn.side // 2)
+    return drawn
+
+
+def fullest(drawn: Drawn) -> int:
+    """Features drawn in the tile that draws most."""
+    return int(np.bincount(drawn.tile).max()) if len(drawn.tile) else 0
+
+
+def gather(drawn: Drawn, everything: Boxes, side: int) -> Drawn:
+    """The same in larger cells: of features smaller than a cell the first in rank stands for all of the cell.
+
+    Cells nest and the rank is the same at each zoom, so who is drawn at one zoom is drawn at the next.
+    """
+    shift = GRID_BITS - drawn.zoom - (side.bit_length() - 1)
+    small = everything.size[drawn.feature] < (1 << shift)
+    tile, feature, amount = drawn.tile[small], drawn.feature[small], drawn.amount[small]
+    cell = everything.key[feature] >> (2 * shift)
+    starts = np.flatnonzero(_changes(cell) | _changes(tile))
+    if len(starts):
+        by_rank = np.empty(len(everything), np.int32)
+        by_rank[everything.rank] = np.arange(len(everything), dtype=np.int32)
+        first = np.minimum.reduceat(everything.rank[feature], starts)
+        tile, feature, amount = tile[starts], by_rank[first], np.add.reduceat(amount, starts)
+    tile = np.concatenate([drawn.tile[~small], tile])
+    feature = np.concatenate([drawn.feature[~small], feature])
+    amount = np.concatenate([drawn.amount[~small], amount])
+    order = np.lexsort((feature, tile))
+    return Drawn(drawn.zoom, side, tile[order], feature[order], amount[order])
+
+
+def _changes(values: npt.NDArray[np.generic]) -> Flags:
+    """Where a value differs from the one before; the first does."""
+    flags = np.ones(len(values), bool)
+    flags[1:] = values[1:] != values[:-1]
+    return flags
+
+
+def coarsened(drawn: Drawn, everything: Boxes, *, shift: int) -> Drawn:
+    """The same in cells not smaller than those of the zoom below (its ``shift``), so that its crowd holds this one."""
+    if drawn.shift >= shift:
+        return drawn
+    return gather(drawn, everything, 1 << max(GRID_BITS - drawn.zoom - shift, 0))
