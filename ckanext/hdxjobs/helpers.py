@@ -8,14 +8,11 @@ from urllib.parse import urlsplit
 
 import ckan.plugins.toolkit as tk
 
-from ckanext.hdxjobs import __version__, config
+from ckanext.hdxjobs import config, files
 from ckanext.hdxjobs.geopreview import record
 from ckanext.hdxjobs.geopreview.values import Phase, State
 
 __all__ = ["hdxjobs_map", "hdxjobs_panel", "hdxjobs_preview", "hdxjobs_script"]
-
-#: The vendored library, in public/hdxjobs; the folder's name carries the version.
-MAPLIBRE_FOLDER = "maplibre-gl-6.17.0"
 
 _PENDING = {State.QUEUED.value, State.RUNNING.value, State.RETRYING.value}
 
@@ -37,7 +34,7 @@ def hdxjobs_preview(resource_id: str) -> dict[str, Any] | None:
 
 def hdxjobs_script() -> str:
     """URL of the page's one script; its query changes with each release."""
-    return _static("hdxjobs-map.js") + "?v=" + __version__
+    return _static("hdxjobs-map.js") + "?v=" + files.version()
 
 
 def hdxjobs_panel(preview: dict[str, Any], package_id: str) -> dict[str, Any]:
@@ -106,7 +103,7 @@ def hdxjobs_map(preview: dict[str, Any], package_id: str) -> dict[str, Any]:
         "layers": [_layer(layer) for layer in layers],
         "bounds": _corners(joint_bounds([layer["bbox"] for layer in layers if layer["bbox"]])),
         "basemap": basemap(config.map_settings()),
-        "maplibre": _static(MAPLIBRE_FOLDER + "/"),
+        "maplibre": _static(files.MAPLIBRE_FOLDER + "/"),
         "land": _static("land/"),
         "tiles_path": tiles_path,
         "text": _texts(),
