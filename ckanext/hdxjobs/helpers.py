@@ -41,7 +41,7 @@ def hdxjobs_panel(preview: dict[str, Any], package_id: str) -> dict[str, Any]:
     """What the panel on the resource page says.
 
     :returns: ``kind`` "waiting", "stopped" or "ready"; ``pending``: will it change by itself;
-        ``sentence``, ``detail``: plain words; ``percent``: 0..100 or None when nobody knows;
+        ``title``: None where a headline would make too much of it; ``sentence``, ``detail``: plain words; ``percent``: 0..100 or None when nobody knows;
         ``advice``, ``code``, ``warnings`` and ``retry_url`` only for those who may edit;
         ``status_url``: where the next answer comes from
     """
@@ -52,6 +52,7 @@ def hdxjobs_panel(preview: dict[str, Any], package_id: str) -> dict[str, Any]:
     panel = {
         "kind": kind,
         "pending": pending,
+        "title": tk._("Map preview"),
         "sentence": preview["message"],
         "detail": _detail(preview, kind),
         "percent": percent(preview["phase"], preview["progress"]),
@@ -61,9 +62,15 @@ def hdxjobs_panel(preview: dict[str, Any], package_id: str) -> dict[str, Any]:
         "retry_url": None,
         "status_url": tk.url_for("hdxjobs.preview_status", **urls),
     }
-    if kind == "stopped" and tk.h.check_access("hdx_geopreview_submit", {"id": resource_id}):
+    if kind != "stopped":
+        return panel
+    # Nobody promised a map of a zip full of documents: to visitors that is no failure.
+    failed = preview["state"] != State.UNSUPPORTED.value
+    panel["title"] = tk._("This file cannot be shown on a map") if failed else None
+    if tk.h.check_access("hdx_geopreview_submit", {"id": resource_id}):
         error = preview["error"] or {}
         panel |= {
+            "title": tk._("This file cannot be shown on a map"),
             "advice": error.get("advice"),
             "code": error.get("code"),
             "warnings": preview["warnings"],
