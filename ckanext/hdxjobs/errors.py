@@ -53,7 +53,8 @@ class NoticeText:
     message: str
 
 
-# fmt: off  (a table: one text a line, however long)
+# A table: one text a line, however long.
+# fmt: off
 _FAILURES = (
     Failure(
         "not-geodata",
@@ -89,28 +90,20 @@ _FAILURES = (
     Failure(
         "zip-without-layers",
         N_("The zip file holds no Shapefile (.shp), GeoJSON or KML file."),
-        N_(
-            "A zipped Shapefile needs at least its .shp, .shx, .dbf and .prj files. Add them and upload the zip again."
-        ),
+        N_("A zipped Shapefile needs at least its .shp, .shx, .dbf and .prj files. Add them and upload the zip again."),
         state="unsupported",
         error_type="pushing-to-postgis-problem",
     ),
     Failure(
         "shapefile-incomplete",
         N_("The Shapefile {name} lacks its {missing} file, and cannot be drawn without it."),
-        N_(
-            "Put all parts of the Shapefile (.shp, .shx, .dbf, .prj) with the same name into one zip and upload it again."
-        ),
+        N_("Put all parts of the Shapefile (.shp, .shx, .dbf, .prj) with the same name into one zip and upload it again."),
         error_type="pushing-to-postgis-problem",
     ),
     Failure(
         "unknown-crs",
-        N_(
-            "The file does not say which coordinate system it uses, and its numbers are not longitudes and latitudes."
-        ),
-        N_(
-            "Add the coordinate system (for a Shapefile the .prj file), or export the data in WGS 84 (EPSG:4326)."
-        ),
+        N_("The file does not say which coordinate system it uses, and its numbers are not longitudes and latitudes."),
+        N_("Add the coordinate system (for a Shapefile the .prj file), or export the data in WGS 84 (EPSG:4326)."),
         error_type="pushing-to-postgis-problem",
     ),
     Failure(
@@ -128,25 +121,19 @@ _FAILURES = (
     Failure(
         "coordinates-out-of-range",
         N_("The coordinates cannot be on Earth, for example {example}."),
-        N_(
-            "Check that longitude comes before latitude and that the coordinate system named in the file is the one used."
-        ),
+        N_("Check that longitude comes before latitude and that the coordinate system named in the file is the one used."),
         error_type="fetch-bounding-box-problem",
     ),
     Failure(
         "file-too-big",
         N_("The file is larger than the limit of {limit} for map previews."),
-        N_(
-            "Visitors can still download it. For a map, upload a smaller or simplified version, or ask the portal's staff to raise the limit."
-        ),
+        N_("Visitors can still download it. For a map, upload a smaller or simplified version, or ask the portal's staff to raise the limit."),
         error_type="file-too-large",
     ),
     Failure(
         "too-many-features",
         N_("The file has more than {limit} features, the limit for map previews."),
-        N_(
-            "Visitors can still download it. For a map, split the file, or ask the portal's staff to raise the limit."
-        ),
+        N_("Visitors can still download it. For a map, split the file, or ask the portal's staff to raise the limit."),
         error_type="file-too-large",
     ),
     Failure(
@@ -203,9 +190,7 @@ _FAILURES = (
     Failure(
         "reader-crashed",
         N_("The program that reads {format} files broke down on this file."),
-        N_(
-            "Open the file in a desktop GIS, save it again, preferably as GeoJSON, and replace the file here."
-        ),
+        N_("Open the file in a desktop GIS, save it again, preferably as GeoJSON, and replace the file here."),
         error_type="pushing-to-postgis-problem",
     ),
     Failure(
@@ -233,41 +218,14 @@ _FAILURES = (
 FAILURES: dict[str, Failure] = {failure.code: failure for failure in _FAILURES}
 
 _NOTICES = (
-    NoticeText(
-        "no-geometry",
-        N_("{count} features of {layer} have no geometry and are not on the map (for example {example})."),
-    ),
-    NoticeText(
-        "out-of-range",
-        N_(
-            "{count} features of {layer} have coordinates that cannot be on Earth and are not on the map (for example {example})."
-        ),
-    ),
-    NoticeText(
-        "crs-assumed",
-        N_(
-            "{layer} does not say which coordinate system it uses; its numbers look like longitude and latitude, so WGS 84 was assumed."
-        ),
-    ),
+    NoticeText("no-geometry", N_("{count} features of {layer} have no geometry and are not on the map (for example {example}).")),
+    NoticeText("out-of-range", N_("{count} features of {layer} have coordinates that cannot be on Earth and are not on the map (for example {example}).")),
+    NoticeText("crs-assumed", N_("{layer} does not say which coordinate system it uses; its numbers look like longitude and latitude, so WGS 84 was assumed.")),
     NoticeText("z-dropped", N_("{layer} has heights or measures; the map shows it flat.")),
-    NoticeText(
-        "encoding-guessed", N_("{layer} does not say which encoding its texts have; {example} was assumed.")
-    ),
-    NoticeText(
-        "columns-dropped", N_("{count} columns of {layer} are not shown on the map (for example {example}).")
-    ),
-    NoticeText(
-        "geometry-repaired",
-        N_(
-            "{count} features of {layer} had broken shapes that were repaired for the map (for example {example})."
-        ),
-    ),
-    NoticeText(
-        "geometry-unreadable",
-        N_(
-            "{count} features of {layer} have shapes that cannot be read and are not on the map (for example {example})."
-        ),
-    ),
+    NoticeText("encoding-guessed", N_("{layer} does not say which encoding its texts have; {example} was assumed.")),
+    NoticeText("columns-dropped", N_("{count} columns of {layer} are not shown on the map (for example {example}).")),
+    NoticeText("geometry-repaired", N_("{count} features of {layer} had broken shapes that were repaired for the map (for example {example}).")),
+    NoticeText("geometry-unreadable", N_("{count} features of {layer} have shapes that cannot be read and are not on the map (for example {example}).")),
     NoticeText("layers-skipped", N_("{count} layers could not be shown (for example {example}).")),
 )
 # fmt: on
