@@ -10,6 +10,7 @@ from devstack import (
     ckan,
     environment,
     lint,
+    packages,
     postgres,
     processes,
     redis,
@@ -21,7 +22,7 @@ from devstack import (
     translations,
 )
 from devstack.paths import CKAN_INI, ROOT, make_folders
-from devstack.steps import say, step
+from devstack.steps import StepError, say, step
 
 Arguments = list[str]
 
@@ -132,6 +133,7 @@ def screenshot(_: Arguments) -> int:
     stack.up()
     pages = seed.upload()
     with step("The README's picture") as it:
+        packages.ensure_browser()
         it.note(str(screenshots.take(pages).relative_to(ROOT)))
     return 0
 
@@ -169,7 +171,11 @@ def main() -> int:
         return 2
     make_folders()
     environment.isolate()
-    return VERBS[verb](arguments)
+    try:
+        return VERBS[verb](arguments)
+    except StepError as failure:
+        say(f"{failure.why}\n{failure.advice}".strip())
+        return 1
 
 
 if __name__ == "__main__":

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from devstack import ckan, packages, postgres, processes, redis, solr
 from devstack.paths import CKAN_INI, DEV, HERE, PORT_FILE, PORTS, ROOT, make_folders, write
-from devstack.processes import Program, quoted
+from devstack.processes import Program
 from devstack.steps import step
 
 QUEUES = {"worker-geo": "geo_q", "worker-analytics": "analytics_q"}
@@ -43,20 +44,19 @@ def site() -> tuple[Program, ...]:
     """The web server, the workers and the sweep."""
     code = (ROOT / "ckanext", CKAN_INI, HERE / "wsgi.py")
     workers = tuple(
-        Program(name, quoted(ckan.command("jobs", "worker", queue)), sources=code, settle_s=4)
+        Program(name, shlex.join(ckan.command("jobs", "worker", queue)), sources=code, settle_s=4)
         for name, queue in QUEUES.items()
     )
     sweep = Program(
         "sweep",
-        quoted(ckan.command("hdxjobs", "sweep", "--every", str(SWEEP_EVERY_S))),
+        shlex.join(ckan.command("hdxjobs", "sweep", "--every", str(SWEEP_EVERY_S))),
         sources=code,
         settle_s=4,
     )
     web = Program(
-        "ckan", quoted(ckan.server()), ready=ckan.answers, port=PORTS.ckan, sources=code, patience_s=90
+        "ckan", shlex.join(ckan.server()), ready=ckan.answers, port=PORTS.ckan, sources=code, patience_s=90
     )
-    has_sweep = (ROOT / "ckanext/hdxjobs/cli.py").exists()
-    return (web, *workers, *((sweep,) if has_sweep else ()))
+    return (web, *workers, sweep)
 
 
 def programs() -> tuple[Program, ...]:

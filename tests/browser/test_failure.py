@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -42,6 +44,20 @@ def test_a_visitor_reads_why_but_is_not_told_to_mend_it(broken: Resource, visito
     expect(panel).to_contain_text("damaged or cut off")
     expect(panel).not_to_contain_text("What you can do")
     expect(panel.get_by_role("button")).to_have_count(0)
+
+
+def test_a_visitor_of_a_file_that_is_no_geodata_reads_one_line(site: Site, visitor: Page) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("minutes.txt", "Nothing with coordinates.")
+    resource = site.upload("minutes.zip", archive.getvalue())
+    assert site.finished(resource)["state"] == "unsupported"
+
+    visitor.goto(resource.path)
+
+    panel = visitor.locator("[data-hdxjobs-panel]")
+    expect(panel).to_contain_text("The zip file holds no Shapefile")
+    expect(panel.get_by_role("heading")).to_have_count(0)
 
 
 def test_retry_starts_again_on_the_same_page(site: Site, broken: Resource, editor: Page) -> None:

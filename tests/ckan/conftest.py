@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -37,6 +38,14 @@ def _admin_url(url: str) -> str:
             cursor.execute(f'CREATE DATABASE "{database.lstrip("/")}"')
     server.close()
     return urlunsplit(admin._replace(path=database))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loggers_heard() -> None:
+    """Reading the ini silences all loggers that exist by then, those of this file's imports too."""
+    for name in logging.root.manager.loggerDict:
+        if name.startswith("ckanext.hdxjobs"):
+            logging.getLogger(name).disabled = False
 
 
 @pytest.fixture(scope="session")

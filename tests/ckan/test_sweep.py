@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from werkzeug.datastructures import FileStorage
 
 from ckanext.hdxjobs import cli, config, queues
-from ckanext.hdxjobs.errors import LoadError
+from ckanext.hdxjobs.errors import DetectError, LoadError
 from ckanext.hdxjobs.geopreview import attempt, job, remedies, sweep
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine
 
@@ -157,6 +157,19 @@ def test_the_tables_of_a_purged_dataset_are_dropped(
     job.run_preview(resource["id"], 1)
     before = count_tables(geo_url)
     call("dataset_purge", id=resource["package_id"])
+    sweep.run()
+    assert (before, count_tables(geo_url)) == (1, 0)
+
+
+def test_the_old_map_of_a_file_that_is_no_geodata_now_goes_once_the_map_database_is_back(
+    resource: dict[str, Any], call: Call, geo_url: str
+) -> None:
+    job.run_preview(resource["id"], 1)
+    call("hdx_geopreview_submit", id=resource["id"], force=True)
+    claim = attempt.claim(resource["id"], 2)
+    assert claim is not None
+    attempt.fail(claim, DetectError("not-geodata"))
+    before = count_tables(geo_url)
     sweep.run()
     assert (before, count_tables(geo_url)) == (1, 0)
 

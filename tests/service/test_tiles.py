@@ -7,6 +7,7 @@ import threading
 import time
 
 import makers
+import numpy as np
 import psycopg2
 import pytest
 from conftest import decode
@@ -225,3 +226,12 @@ def test_a_tile_decodes_to_the_fields_of_the_file(imported):
     result = imported(makers.geojson(makers.feature(makers.point(1, 2), a=1, b="x", c=True, d=0.5)))
     content = result.tile_reader.tile(result.tile_sets[0].layer_id, 1, 0, 0, 0)
     assert decode(content)[0]["properties"] == {"a": 1, "b": "x", "c": True, "d": 0.5}
+
+
+def test_a_big_shape_that_crosses_itself_does_not_hold_up_its_tile(imported):
+    """PostGIS's encoder takes seconds for thousands of crossings, and cannot be cancelled."""
+    noise = np.random.default_rng(3).uniform(60, 61, 30_000)
+    angles = np.linspace(0, 2 * np.pi, len(noise), endpoint=False)
+    ring = np.column_stack([np.cos(angles) * noise, np.sin(angles) * noise]).tolist()
+    result = imported(makers.geojson(makers.feature(polygon(*ring))))
+    assert result.tile(3, 4, 3)

@@ -66,8 +66,6 @@ def run_preview(resource_id: str, generation: int) -> None:
     try:
         with Pulse(claim) as pulse, alone(resource_id, settings.loader_url):
             outcome = _import(claim, settings, pulse)
-        _succeed(claim, outcome, seconds=time.monotonic() - started)
-        _prepare(outcome.tile_sets, settings.loader_url)
     except Superseded:
         _leave(claim, settings.loader_url)
     except PreviewError as error:
@@ -77,6 +75,9 @@ def run_preview(resource_id: str, generation: int) -> None:
     except Exception:
         log.exception("Preview of %s, generation %s: unexpected failure", resource_id, generation)
         _fail(claim, LoadError("internal"), settings.loader_url)
+    else:
+        _succeed(claim, outcome, seconds=time.monotonic() - started)
+        _prepare(outcome.tile_sets, settings.loader_url)
     sweep.run_sometimes()
     _catch_up(settings)
 

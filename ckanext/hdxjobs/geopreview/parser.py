@@ -39,7 +39,7 @@ _DRIVER_NAMES = (
 KNOWN_DRIVERS = _DRIVER_NAMES.split(",")
 
 #: Rows in a batch, and bytes of geometry after which GDAL ends a batch early.
-BATCH_ROWS = 8192
+BATCH_ROWS = 4096
 BATCH_BYTES = 512 * 1024**2
 
 #: Bytes that this process may write to a file; it needs only its error log.

@@ -2,9 +2,8 @@
 
 A feature is its box and its number of vertices.  Boxes lie on a grid of 2^30
 cells a side over the web map's square, counted from the north-west corner, so
-that the cell of any zoom is a shift away.  Features are kept in Z-order: those
-of one cell, at whatever zoom, stand side by side, and one pass without a sort
-finds the one that stands for each cell.
+that the cell of any zoom is a shift away.  Features are kept in Z-order: those of one cell, at
+whatever zoom, stand side by side, and one pass without a sort finds the first of each cell.
 """
 
 from __future__ import annotations
@@ -84,8 +83,7 @@ class Boxes:
 class Crowd:
     """Tiles of one zoom, and the features that touch each of them or its margin.
 
-    :ivar x, y: the tiles
-    :ivar tile, feature: pairs: index of a tile, index of a feature; within a tile in Z-order
+    :ivar tile, feature: pairs: index into ``x`` and ``y``, index of a feature; within a tile in Z-order
     """
 
     zoom: int
@@ -228,8 +226,7 @@ def quarters(x: Ints, y: Ints) -> tuple[Ints, Ints]:
 def _meets(
     low: npt.NDArray[np.int32], high: npt.NDArray[np.int32], start: Ints, end: Ints, margin: int
 ) -> Flags:
-    flags: Flags = (high >= start - margin) & (low < end + margin)
-    return flags
+    return (high >= start - margin) & (low < end + margin)
 
 
 def walkers(everything: Boxes, budget: Budget) -> Flags:
@@ -254,10 +251,9 @@ def walkers(everything: Boxes, budget: Budget) -> Flags:
 
 def thin(crowd: Crowd, everything: Boxes, *, most: int) -> Drawn:
     """Who is drawn, in cells of one size for the whole zoom: the finest with which no tile draws over ``most``."""
-    everyone = Drawn(
-        crowd.zoom, 2 * FINEST_SIDE, crowd.tile, crowd.feature, np.ones(len(crowd.tile), np.int64)
-    )
-    drawn = gather(everyone, everything, FINEST_SIDE)
+    each = np.ones(len(crowd.tile), np.int64)
+    drawn = Drawn(crowd.zoom, 2 * FINEST_SIDE, crowd.tile, crowd.feature, each)
+    drawn = gather(drawn, everything, FINEST_SIDE)
     while drawn.side > COARSEST_SIDE and fullest(drawn) > most:
         drawn = gather(drawn, everything, drawn.side // 2)
     return drawn

@@ -73,6 +73,7 @@ PARALLEL SAFE
 AS $$
 DECLARE
     max_vertices CONSTANT integer := 10000;
+    max_crossed CONSTANT integer := 1000;
     buffer_units CONSTANT integer := 64;
     part geometry := shape;
     slim geometry;
@@ -92,7 +93,9 @@ BEGIN
         END IF;
     END IF;
     slim := ST_Simplify(part, tolerance);
-    WHILE ST_NPoints(slim) > max_vertices AND tolerance < 1024 * unit LOOP
+    -- Rings that cross themselves cost the encoder the square of their vertices.
+    WHILE tolerance < 1024 * unit
+        AND (ST_NPoints(slim) > max_vertices OR (ST_NPoints(slim) > max_crossed AND NOT ST_IsValid(slim))) LOOP
         tolerance := 4 * tolerance;
         slim := ST_Simplify(slim, tolerance);
     END LOOP;
@@ -270,6 +273,7 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 SET timezone = 'UTC'
 SET datestyle = 'ISO, YMD'
+SET client_min_messages = error
 AS $$
 DECLARE
     max_rows CONSTANT bigint := 20000;

@@ -140,6 +140,7 @@ class PreviewMap {
     this.inspector = new this.parts.popup.Inspector(this.map, {
       Popup: this.parts.maplibre.Popup,
       layers: this.settings.layers,
+      layerIds: this.dataLayers().map(({ id }) => id),
       sourceId,
       text: this.settings.text,
     });

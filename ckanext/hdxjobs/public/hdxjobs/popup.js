@@ -94,8 +94,9 @@ function table(pairs, text) {
 }
 
 export class Inspector {
-  constructor(map, { Popup, layers, sourceId, text }) {
-    Object.assign(this, { map, Popup, text });
+  /** `layers`: the settings' layers; `layerIds`: the style layers that draw them. */
+  constructor(map, { Popup, layers, layerIds, sourceId, text }) {
+    Object.assign(this, { map, Popup, layerIds, text });
     this.layers = new Map(layers.map((layer, index) => [sourceId(index), layer]));
     this.canvas = map.getCanvas();
     map.on('click', (event) => {
@@ -128,28 +129,18 @@ export class Inspector {
       }
     });
     container.addEventListener('keydown', (event) => {
-      if (event.key === 'Escape' && this.popup) {
-        // Esc closes the popup and not the full screen behind it.
-        event.preventDefault();
-        event.stopPropagation();
-        this.close();
-      }
+      if (event.key === 'Escape') this.close();
     });
   }
 
   /** The features within reach of a point, each once: points by distance, then the topmost first. */
   featuresAt(point, reach) {
-    const layers = this.map
-      .getStyle()
-      .layers.filter((layer) => this.layers.has(layer.source))
-      .map((layer) => layer.id);
-    if (!layers.length) return [];
     const box = [
       [point.x - reach, point.y - reach],
       [point.x + reach, point.y + reach],
     ];
     const seen = new Map();
-    for (const feature of this.map.queryRenderedFeatures(box, { layers })) {
+    for (const feature of this.map.queryRenderedFeatures(box, { layers: this.layerIds })) {
       const key = `${feature.source}/${feature.id ?? JSON.stringify(feature.properties)}`;
       if (!seen.has(key)) seen.set(key, feature);
     }
