@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from psycopg2 import sql
 
-from ckanext.hdxjobs.geopreview import cutting, db, pyramid, transfer
+from ckanext.hdxjobs.geopreview import cutting, db, pyramid, thinning, transfer
 from ckanext.hdxjobs.geopreview.cutting import Parts
-from ckanext.hdxjobs.geopreview.pyramid import Boxes, Drawn, Flags, Ints
+from ckanext.hdxjobs.geopreview.pyramid import Boxes, Flags, Ints
+from ckanext.hdxjobs.geopreview.thinning import Drawn
 
 #: Bytes of a stored tile, before compression.
 MAX_TILE_BYTES = 500_000
@@ -83,13 +84,13 @@ class Oven:
         :returns: size of the cells of this zoom
         """
         zoom = level.drawn.zoom
-        drawn = pyramid.coarsened(level.drawn, self.boxes, shift=coarsest)
+        drawn = thinning.coarsened(level.drawn, self.boxes, shift=coarsest)
         self._run("calm_planner")
         self._run("forget_heavy")
         transfer.fill(self.cursor, HEAVY, {"cell": level.keys})
         for number in range(COARSER_ROUNDS + 1):
             if number:
-                drawn = pyramid.gather(drawn, self.boxes, max(drawn.side // 2, 1))
+                drawn = thinning.gather(drawn, self.boxes, max(drawn.side // 2, 1))
             self._draw(replace(level, drawn=drawn))
             self._run("fill_heavy", most=self.most)
             self._encode(zoom, detail=2**number)
@@ -158,5 +159,5 @@ def room(cursor: Any, name: str) -> tuple[int, str]:
 
 def visible(boxes: Boxes, zoom: int) -> Flags:
     """Features that span a pixel or more of a tile that is 512 pixels wide."""
-    flags: Flags = boxes.size >= max(1, (1 << (pyramid.GRID_BITS - zoom)) // pyramid.FINEST_SIDE)
+    flags: Flags = boxes.size >= max(1, (1 << (pyramid.GRID_BITS - zoom)) // thinning.FINEST_SIDE)
     return flags

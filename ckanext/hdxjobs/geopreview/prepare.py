@@ -18,7 +18,7 @@ import numpy as np
 from psycopg2 import extensions, sql
 
 from ckanext.hdxjobs.errors import PublishError, Superseded
-from ckanext.hdxjobs.geopreview import bake, cutting, db, pyramid, rules, transfer
+from ckanext.hdxjobs.geopreview import bake, cutting, db, pyramid, rules, thinning, transfer
 from ckanext.hdxjobs.geopreview.bake import Level, Oven
 from ckanext.hdxjobs.geopreview.cutting import Parts
 from ckanext.hdxjobs.geopreview.pyramid import Boxes, Budget, Crowd, Flags
@@ -176,7 +176,7 @@ class _Preparation:
             if not heavy.any():
                 return levels, None
             crowd = pyramid.only(crowd, heavy)
-            levels.append(Level(crowd.x, crowd.y, pyramid.thin(crowd, oven.boxes, most=self._budget.rows)))
+            levels.append(Level(crowd.x, crowd.y, thinning.thin(crowd, oven.boxes, most=self._budget.rows)))
             self._tell(0.2 + 0.02 * crowd.zoom)
             if last:
                 return levels, crowd.zoom if capped else None

@@ -3,7 +3,7 @@
 A feature is its box and its number of vertices.  Boxes lie on a grid of 2^30
 cells a side over the web map's square, counted from the north-west corner, so
 that the cell of any zoom is a shift away.  Features are kept in Z-order: those of one cell, at
-whatever zoom, stand side by side, and one pass without a sort finds the first of each cell.
+whatever zoom, stand side by side, so that no zoom needs a sort of its own.
 """
 
 from __future__ import annotations
@@ -22,9 +22,6 @@ GRID_BITS = 30
 HALF_WORLD_M = 20037508.342789244
 #: Part of a tile's side that is drawn beyond its edges: 64 units of 4096.
 MARGIN_BITS = 6
-#: Cells a tile's side that at first hold one feature each: a pixel of a tile 512 pixels wide.
-FINEST_SIDE = 512
-COARSEST_SIDE = 16
 
 #: Steps that pull the bits of a number apart: shifts, and the bits that are then in place.
 _SPREAD = (
@@ -93,30 +90,12 @@ class Crowd:
     feature: npt.NDArray[np.int32]
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """Who is drawn in the tiles of a zoom.
-
-    :ivar side: cells a tile's side; of features smaller than a cell one a cell is drawn
-    :ivar amount: how many features each one stands for
-    """
-
-    zoom: int
-    side: int
-    tile: npt.NDArray[np.int32]
-    feature: npt.NDArray[np.int32]
-    amount: Ints
-
-    @property
-    def shift(self) -> int:
-        """A cell's size: grid cells, as a power of two."""
-        return GRID_BITS - self.zoom - (self.side.bit_length() - 1)
-
-
 def to_grid(metres: Floats) -> npt.NDArray[np.int32]:
     """Eastings, or negated northings, of EPSG:3857 as grid cells; what is beyond the square goes to its edge."""
-    cells = (np.nan_to_num(metres) + HALF_WORLD_M) * (2**GRID_BITS / (2 * HALF_WORLD_M))
-    clipped: npt.NDArray[np.int32] = np.clip(cells, 0, 2**GRID_BITS - 1).astype(np.int32)
+    shares = np.clip(np.nan_to_num(metres), -HALF_WORLD_M, HALF_WORLD_M) / HALF_WORLD_M + 1
+    clipped: npt.NDArray[np.int32] = np.minimum(shares * 2 ** (GRID_BITS - 1), 2**GRID_BITS - 1).astype(
+        np.int32
+    )
     return clipped
 
 
@@ -247,54 +226,3 @@ def walkers(everything: Boxes, budget: Budget) -> Flags:
         found[crowd.feature[large]] = True
         crowd = children(without(crowd, found), everything)
     return found
-
-
-def thin(crowd: Crowd, everything: Boxes, *, most: int) -> Drawn:
-    """Who is drawn, in cells of one size for the whole zoom: the finest with which no tile draws over ``most``."""
-    each = np.ones(len(crowd.tile), np.int64)
-    drawn = Drawn(crowd.zoom, 2 * FINEST_SIDE, crowd.tile, crowd.feature, each)
-    drawn = gather(drawn, everything, FINEST_SIDE)
-    while drawn.side > COARSEST_SIDE and fullest(drawn) > most:
-        drawn = gather(drawn, everything, drawn.side // 2)
-    return drawn
-
-
-def fullest(drawn: Drawn) -> int:
-    """Features drawn in the tile that draws most."""
-    return int(np.bincount(drawn.tile).max()) if len(drawn.tile) else 0
-
-
-def gather(drawn: Drawn, everything: Boxes, side: int) -> Drawn:
-    """The same in larger cells: of features smaller than a cell the first in rank stands for all of the cell.
-
-    Cells nest and the rank is the same at each zoom, so who is drawn at one zoom is drawn at the next.
-    """
-    shift = GRID_BITS - drawn.zoom - (side.bit_length() - 1)
-    small = everything.size[drawn.feature] < (1 << shift)
-    tile, feature, amount = drawn.tile[small], drawn.feature[small], drawn.amount[small]
-    cell = everything.key[feature] >> (2 * shift)
-    starts = np.flatnonzero(_changes(cell) | _changes(tile))
-    if len(starts):
-        by_rank = np.empty(len(everything), np.int32)
-        by_rank[everything.rank] = np.arange(len(everything), dtype=np.int32)
-        first = np.minimum.reduceat(everything.rank[feature], starts)
-        tile, feature, amount = tile[starts], by_rank[first], np.add.reduceat(amount, starts)
-    tile = np.concatenate([drawn.tile[~small], tile])
-    feature = np.concatenate([drawn.feature[~small], feature])
-    amount = np.concatenate([drawn.amount[~small], amount])
-    order = np.lexsort((feature, tile))
-    return Drawn(drawn.zoom, side, tile[order], feature[order], amount[order])
-
-
-def _changes(values: npt.NDArray[np.generic]) -> Flags:
-    """Where a value differs from the one before; the first does."""
-    flags = np.ones(len(values), bool)
-    flags[1:] = values[1:] != values[:-1]
-    return flags
-
-
-def coarsened(drawn: Drawn, everything: Boxes, *, shift: int) -> Drawn:
-    """The same in cells not smaller than those of the zoom below (its ``shift``), so that its crowd holds this one."""
-    if drawn.shift >= shift:
-        return drawn
-    return gather(drawn, everything, 1 << max(GRID_BITS - drawn.zoom - shift, 0))
