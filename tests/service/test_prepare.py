@@ -1,0 +1,413 @@
+"""The second phase of publishing: every tile is stored or cheap, and nothing gets lost on the way."""
+
+from __future__ import annotations
+
+import mapbox_vector_tile
+import numpy as np
+import psycopg2
+import pytest
+import shapely
+from conftest import LIMITS
+from makers import feature, geojson, point, towns
+from shapely.geometry import mapping
+
+from ckanext.hdxjobs import errors
+from ckanext.hdxjobs.geopreview import bake, load, prepare, publish
+from ckanext.hdxjobs.geopreview.pyramid import Budget
+
+#: So small that a few hundred features make tiles heavy.
+SMALL = Budget(rows=150, vertices=3_000, walk_vertices=300, max_zoom=14)
+
+
+def info(result, z=0, x=0, y=0, layer=0):
+    """(state, dropped, bytes) of a tile."""
+    tile_set = result.tile_sets[layer]
+    (row,) = result.geo.rows(
+        "SELECT state, dropped, length(mvt) FROM hdxjobs.tile_v2(%s, %s, %s, %s, %s)",
+        *(tile_set.layer_id, tile_set.generation, z, x, y),
+    )
+    return row
+
+
+def shapes(result, z, x, y):
+    """(id, shape in the tile's units with y down, amount) of a tile's features."""
+    tile_set = result.tile_sets[0]
+    content = result.tile_reader.tile(tile_set.layer_id, tile_set.generation, z, x, y)
+    if not content:
+        return []
+    decoded = mapbox_vector_tile.decode(content, default_options={"y_coord_down": True})
+    return [
+        (item["id"], shapely.geometry.shape(item["geometry"]), item["properties"].get("point_count", 1))
+        for item in decoded["layer"]["features"]
+    ]
+
+
+def all_tiles(zoom):
+    return [(zoom, x, y) for x in range(2**zoom) for y in range(2**zoom)]
+
+
+def lattice(count, seed=1, spread=60.0):
+    """Points with three decimals in a few clusters."""
+    random = np.random.default_rng(seed)
+    centres = random.uniform(-spread, spread, (8, 2))
+    spots = centres[random.integers(0, 8, count)] + random.normal(0, 1, (count, 2))
+    return np.round(np.clip(spots, -80, 80), 3)
+
+
+def crowd(count=2_000, **properties):
+    return geojson(
+        *(feature(point(*spot), n=n, **properties) for n, spot in enumerate(lattice(count).tolist()))
+    )
+
+
+def star(vertices, seed=1, centre=(10, 10), size=40):
+    """A wiggly polygon, degrees."""
+    random = np.random.default_rng(seed)
+    angle = np.linspace(0, 2 * np.pi, vertices, endpoint=False)
+    radius = size * (0.7 + 0.2 * np.sin(7 * angle) + 0.05 * random.uniform(-1, 1, vertices))
+    ring = np.column_stack([centre[0] + radius * np.cos(angle), centre[1] + radius * np.sin(angle)])
+    return {"type": "Polygon", "coordinates": [[*ring.tolist(), ring[0].tolist()]]}
+
+
+def honeycomb(seed=3, count=40, steps=3_000):
+    """Neighbouring polygons whose borders wiggle; degrees."""
+    random = np.random.default_rng(seed)
+    cells = shapely.get_parts(
+        shapely.voronoi_polygons(
+            shapely.multipoints(random.uniform(-40, 40, (count, 2))), extend_to=shapely.box(-40, -40, 40, 40)
+        )
+    )
+    cells = shapely.segmentize(shapely.intersection(cells, shapely.box(-40, -40, 40, 40)), 80 / steps)
+
+    def bend(xy):
+        return xy + np.column_stack([0.4 * np.sin(xy[:, 1] * 3), 0.4 * np.sin(xy[:, 0] * 3)])
+
+    return [shapely.transform(cell, bend) for cell in cells]
+
+
+def test_a_small_layer_is_made_on_demand(imported):
+    result = imported(towns())
+    assert info(result)[0] == "live"
+
+
+def test_a_heavy_tile_is_stored_and_the_ones_below_are_not(imported):
+    result = imported(crowd(), budget=SMALL)
+    assert info(result)[0] == "stored"
+    states = {info(result, 14, x, 8000)[0] for x in range(8000, 8010)}
+    assert states == {"live"}
+
+
+@pytest.mark.parametrize("zoom", [0, 1, 2, 3, 4])
+def test_each_point_is_drawn_or_counted_at_each_zoom(imported, zoom):
+    result = imported(crowd(), budget=SMALL)
+    counted = sum(
+        amount
+        for tile in all_tiles(zoom)
+        for _, shape, amount in shapes(result, *tile)
+        if 0 <= shape.x < 4096 and 0 <= shape.y < 4096
+    )
+    assert counted == 2_000
+
+
+def test_each_feature_of_a_mixed_layer_is_seen_when_zoomed_in(imported):
+    spots = lattice(600, seed=5).tolist()
+    makers_of = (
+        point,
+        lambda x, y: {"type": "LineString", "coordinates": [[x, y], [x + 0.01, y + 0.02]]},
+        lambda x, y: mapping(shapely.box(x, y, x + 0.01, y + 0.01)),
+    )
+    result = imported(
+        geojson(*(feature(makers_of[n % 3](*spot), n=n) for n, spot in enumerate(spots))), budget=SMALL
+    )
+    side = 2**14
+    for n, (lon, lat) in list(enumerate(spots))[::17]:
+        x = int((lon + 180) / 360 * side)
+        y = int((0.5 - np.arcsinh(np.tan(np.radians(lat))) / (2 * np.pi)) * side)
+        assert n in {item["properties"]["n"] for item in result.tile(14, x, y)}
+
+
+def test_tiny_areas_of_a_crowd_are_drawn_as_a_pixel(imported):
+    boxes = (shapely.box(x, y, x + 0.0001, y + 0.0001) for x, y in lattice(1_000).tolist())
+    result = imported(geojson(*(feature(mapping(box)) for box in boxes)), budget=SMALL)
+    found = shapes(result, 0, 0, 0)
+    assert info(result)[0] == "stored"
+    assert sum(amount for _, _, amount in found) == 1_000
+    assert all(shape.area >= 60 for _, shape, _ in found)
+
+
+def test_who_is_drawn_stays_when_zooming_in(imported):
+    result = imported(crowd(), budget=SMALL)
+    before = {fid for fid, _, _ in shapes(result, 0, 0, 0)}
+    for zoom in (1, 2, 3):
+        now = {fid for tile in all_tiles(zoom) for fid, _, _ in shapes(result, *tile)}
+        assert before <= now
+        before = now
+
+
+@pytest.mark.parametrize("zoom", [0, 2, 4])
+def test_a_large_polygon_has_no_seams_and_no_gaps(imported, zoom):
+    shape = star(6_000)
+    result = imported(geojson(feature(shape)), budget=SMALL)
+    assert result.geo.rows(
+        "SELECT pieces >= 4 FROM hdxjobs.layer WHERE layer_id = %s", result.tile_sets[0].layer_id
+    ) == [(True,)]
+    drawn = sum(
+        piece.buffer(0).intersection(shapely.box(0, 0, 4096, 4096)).area
+        for tile in all_tiles(zoom)
+        for _, piece, _ in shapes(result, *tile)
+    )
+    ((area,),) = result.geo.rows(f"SELECT ST_Area(hdx_geom) FROM hdxjobs.{result.tables[0].table_name}")
+    unit = 2 * 20037508.342789244 / 2**zoom / 4096
+    assert drawn * unit**2 == pytest.approx(area, rel=0.01)
+
+
+def test_no_cut_is_drawn_inside_a_tile(imported):
+    result = imported(geojson(feature(star(6_000))), budget=SMALL)
+    inner = shapely.box(1, 1, 4095, 4095)
+    for tile in [(5, 17, 15), (6, 34, 30), (7, 68, 61)]:
+        for _, shape, _ in shapes(result, *tile):
+            edge = shape.boundary.intersection(inner)
+            straight = [
+                part
+                for part in shapely.get_parts(edge)
+                if part.length > 2000
+                and (part.bounds[0] == part.bounds[2] or part.bounds[1] == part.bounds[3])
+            ]
+            assert straight == []
+
+
+@pytest.mark.parametrize("zoom", [1, 2])
+def test_neighbours_leave_no_sliver_wider_than_half_a_pixel(imported, zoom):
+    cells = honeycomb()
+    result = imported(geojson(*(feature(mapping(cell)) for cell in cells)), budget=SMALL)
+    tile = (zoom, 2 ** (zoom - 1), 2 ** (zoom - 1))
+    assert info(result, *tile)[0] == "stored"
+    together = shapely.union_all([shape.buffer(0) for _, shape, _ in shapes(result, *tile)])
+    filled = shapely.union_all([shape.buffer(2, join_style="mitre") for _, shape, _ in shapes(result, *tile)])
+    # Growing each shape by a quarter of a pixel (2 units of 8) closes all that is between them.
+    assert shapely.get_num_interior_rings(shapely.get_parts(filled)).sum() == 0
+    assert together.area > 0
+
+
+def test_world_spanning_routes_are_cut_and_found_everywhere(imported):
+    random = np.random.default_rng(8)
+    ends = random.uniform([-170, -75, -170, -75], [170, 75, 170, 75], (1_000, 4))
+    lines = (shapely.linestrings([[a, b], [c, d]]) for a, b, c, d in ends.tolist())
+    result = imported(geojson(*(feature(mapping(line), n=n) for n, line in enumerate(lines))), budget=SMALL)
+    name = result.tables[0].table_name
+    for tile in [(4, 7, 7), (5, 3, 9), (6, 40, 20)]:
+        touching = result.geo.rows(
+            f"SELECT count(*) FROM hdxjobs.{name} WHERE ST_Intersects(hdx_geom, ST_TileEnvelope(%s, %s, %s))",
+            *tile,
+        )
+        inside = {
+            fid for fid, shape, _ in shapes(result, *tile) if shape.intersects(shapely.box(0, 0, 4096, 4096))
+        }
+        assert abs(len(inside) - touching[0][0]) <= 1  # one may graze the edge
+
+
+def test_what_does_not_fit_is_dropped_and_told(imported):
+    texts = "".join(chr(0x4E00 + n) for n in range(250))
+    spots = lattice(3_000, spread=70).tolist()
+    content = geojson(
+        *(feature(point(x, y), a=f"{n}{texts}", b=f"{texts}{n}") for n, (x, y) in enumerate(spots))
+    )
+    result = imported(content, budget=Budget(rows=3_000))
+    state, dropped, size = info(result)
+    assert (state, size <= 500_000) == ("stored", True)
+    shown = sum(amount for _, _, amount in shapes(result, 0, 0, 0))
+    assert shown + dropped == 3_000
+
+
+def test_pieces_and_tiles_go_with_their_generation(geo, imported):
+    result = imported(geojson(feature(star(6_000))), budget=SMALL, resource_id="goes")
+    assert len(companions(geo, result)) == 2
+    publish.retire(resource_id="goes", dsn=geo.loader, generation=1)
+    assert companions(geo, result) == []
+
+
+def companions(geo, result):
+    name = result.tables[0].table_name[1:]
+    return geo.rows("SELECT tablename FROM pg_tables WHERE tablename IN (%s, %s)", f"s{name}", f"p{name}")
+
+
+@pytest.fixture
+def published(geo, detected):
+    """Published, and not prepared."""
+
+    def run(content, **kw):
+        (layer,), _ = detected(content, **kw)
+        table = load.load(
+            layer, dsn=geo.loader, max_features=10**6, reader=LIMITS, progress=lambda share: None
+        )
+        return publish.publish(
+            [table], resource_id=layer.resource_id, generation=layer.generation, dsn=geo.loader
+        )
+
+    return run
+
+
+def test_a_layer_serves_before_it_is_prepared(published, tile_reader):
+    (tile_set,) = published(towns())
+    assert tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0)
+
+
+def test_a_large_layer_shows_a_sample_before_it_is_prepared(published, geo):
+    (tile_set,) = published(crowd(12_000))
+    ((state, size),) = geo.rows(
+        "SELECT state, length(mvt) FROM hdxjobs.tile_v2(%s, 1, 0, 0, 0)", tile_set.layer_id
+    )
+    assert state == "preview"
+    assert 0 < size <= 500_000
+
+
+@pytest.mark.parametrize("step", ["bake", "draw_shapes"])
+def test_killed_on_the_way_the_layer_serves_as_before_and_can_be_prepared_again(
+    published, geo, tile_reader, monkeypatch, step
+):
+    (tile_set,) = published(geojson(feature(star(6_000))))
+    before = tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(bake.Oven, step, _die)
+        with pytest.raises(KeyboardInterrupt):
+            prepare.prepare([tile_set], dsn=geo.loader, budget=SMALL)
+    assert tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0) == before
+    (made,) = prepare.prepare([tile_set], dsn=geo.loader, budget=SMALL)
+    assert made.tiles > 0
+    assert tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0)
+
+
+def _die(*args, **kw):
+    raise KeyboardInterrupt
+
+
+def test_a_layer_whose_preparation_died_is_found_again(published, geo):
+    (tile_set,) = published(towns())
+    left = publish.unprepared(dsn=geo.loader, older_than_s=0, max_attempts=3, limit=1000)
+    assert tile_set.layer_id in left
+    prepare.prepare([tile_set], dsn=geo.loader)
+    left = publish.unprepared(dsn=geo.loader, older_than_s=0, max_attempts=3, limit=1000)
+    assert tile_set.layer_id not in left
+
+
+def test_preparing_twice_does_the_work_once(published, geo):
+    (tile_set,) = published(crowd(500))
+    (first,) = prepare.prepare([tile_set], dsn=geo.loader, budget=SMALL)
+    (again,) = prepare.prepare([tile_set], dsn=geo.loader, budget=SMALL)
+    assert again.tiles == first.tiles
+
+
+def test_what_was_deleted_is_not_prepared(published, geo):
+    tile_sets = published(crowd(500), resource_id="deleted-before")
+    publish.retire(resource_id="deleted-before", dsn=geo.loader, generation=1)
+    with pytest.raises(errors.Superseded):
+        prepare.prepare(tile_sets, dsn=geo.loader, budget=SMALL)
+
+
+def test_two_never_prepare_one_layer_at_once(published, geo):
+    (tile_set,) = published(crowd(500))
+    connection = psycopg2.connect(geo.loader)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_lock(hashtext('hdxjobs.prepare'), hashtext(%s))",
+            [f"l_{tile_set.layer_id}_g1"],
+        )
+        with pytest.raises(errors.Superseded):
+            prepare.prepare([tile_set], dsn=geo.loader, budget=SMALL)
+    connection.close()
+
+
+def test_a_thousand_points_in_one_place_are_one_mark_at_each_zoom(imported):
+    result = imported(geojson(*(feature(point(10, 10), n=n) for n in range(1_000))), budget=SMALL)
+    side = 2**14
+    x, y = int(190 / 360 * side), int((0.5 - np.arcsinh(np.tan(np.radians(10))) / (2 * np.pi)) * side)
+    for zoom in (0, 5, 10, 14):
+        (item,) = result.tile(zoom, x >> (14 - zoom), y >> (14 - zoom))
+        assert item["properties"]["point_count"] == 1_000
+    assert len(result.tile(16, x << 2, y << 2)) <= 1_000
+
+
+def test_a_comb_that_cannot_be_simplified_is_cut_and_stays_quick(imported):
+    teeth = [[n * 0.003, 30.0 if n % 2 else 60.0] for n in range(40_000)]
+    comb = {"type": "Polygon", "coordinates": [[*teeth, [160, 0], [0, 0], teeth[0]]]}
+    result = imported(geojson(feature(comb)))
+    for tile in [(0, 0, 0), (3, 4, 3), (6, 40, 22), (9, 300, 190)]:
+        assert info(result, *tile)[2] <= 500_000
+
+
+@pytest.mark.parametrize("lat", [-89.9, 89.9])
+def test_the_poles_are_drawn_at_the_edge(imported, lat):
+    result = imported(geojson(*(feature(point(n / 10, lat)) for n in range(500))), budget=SMALL)
+    assert sum(amount for _, _, amount in shapes(result, 0, 0, 0)) == 500
+
+
+def test_what_reaches_over_the_antimeridian_is_cut_at_the_edge(imported):
+    wide = star(6_000, centre=(170, 0), size=15)
+    result = imported(geojson(feature(wide)), budget=SMALL)
+    assert shapes(result, 3, 7, 3)
+    assert info(result, 0, 0, 0)[2] > 0
+
+
+def test_many_columns_are_shortened_where_tiles_are_heavy(imported):
+    values = {f"column_{n:04}": n for n in range(1_400)}
+    result = imported(
+        geojson(*(feature(point(x, y), **values) for x, y in lattice(300).tolist())), budget=SMALL
+    )
+    state, _, size = info(result)
+    assert state == "stored"
+    assert size <= 500_000
+
+
+def test_a_long_text_fits_into_a_tile(imported):
+    long = "x" * 100_000
+    result = imported(geojson(*(feature(point(n, n), text=f"{n}{long}") for n in range(30))))
+    assert info(result)[2] <= 500_000
+    assert len(result.tile()) == 30
+
+
+def test_values_that_floats_cannot_hold_are_exact(imported):
+    big = 2**53 + 1
+    result = imported(geojson(*(feature(point(n / 10, 1), big=big + n) for n in range(300))), budget=SMALL)
+    assert all(item["properties"]["big"] == big + item["id"] for item in result.tile())
+
+
+def test_dates_truths_and_nothing_are_what_they_were(imported):
+    odd = {"day": "2024-02-29", "at": "2024-02-29T12:30:00Z", "yes": True, "none": None}
+    result = imported(geojson(*(feature(point(n / 10, 1), **odd) for n in range(300))), budget=SMALL)
+    seen = result.tile()[0]["properties"]
+    assert (seen["day"], seen["at"][:16], seen["yes"], "none" in seen) == (
+        "2024-02-29",
+        "2024-02-29T12:30",
+        True,
+        False,
+    )
+
+
+def test_a_collection_keeps_all_its_kinds_when_it_is_cut(imported):
+    mixed = {
+        "type": "GeometryCollection",
+        "geometries": [star(6_000), {"type": "LineString", "coordinates": [[-60, -60], [60, -60]]}],
+    }
+    result = imported(geojson(feature(mixed)), budget=SMALL)
+    kinds = {shape.geom_type.removeprefix("Multi") for _, shape, _ in shapes(result, 0, 0, 0)}
+    assert kinds == {"Polygon", "LineString"}
+
+
+def test_the_registry_tells_what_was_made(imported):
+    result = imported(geojson(feature(star(6_000))), budget=SMALL)
+    ((share, tiles, pieces, capped),) = result.geo.rows(
+        "SELECT prepare_share, tiles, pieces, capped_zoom FROM hdxjobs.layer WHERE layer_id = %s",
+        result.tile_sets[0].layer_id,
+    )
+    assert (share > 0, tiles > 0, pieces > 0, capped) == (True, True, True, None)
+
+
+def test_cutting_stops_where_it_would_never_end(imported, monkeypatch):
+    monkeypatch.setattr(prepare, "MAX_PIECES_FREE", 0)
+    monkeypatch.setattr(prepare, "MAX_PIECES_EACH", 2)
+    random = np.random.default_rng(8)
+    ends = random.uniform([-170, -75, -170, -75], [170, 75, 170, 75], (1_000, 4))
+    lines = (shapely.linestrings([[a, b], [c, d]]) for a, b, c, d in ends.tolist())
+    result = imported(geojson(*(feature(mapping(line)) for line in lines)), budget=SMALL)
+    assert info(result)[0] == "stored"
+    assert info(result, 8, 120, 120)[0] == "capped"
