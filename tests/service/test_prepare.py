@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import mapbox_vector_tile
 import numpy as np
 import psycopg2
@@ -411,3 +413,15 @@ def test_cutting_stops_where_it_would_never_end(imported, monkeypatch):
     result = imported(geojson(*(feature(mapping(line)) for line in lines)), budget=SMALL)
     assert info(result)[0] == "stored"
     assert info(result, 8, 120, 120)[0] == "capped"
+
+
+def test_clients_may_enlarge_only_tiles_that_show_everybody(published, geo, tile_reader):
+    (tile_set,) = published(geojson(*(feature(point(10 + n * 1e-5, 10), n=n) for n in range(400))))
+    prepare.prepare([tile_set], dsn=geo.loader, budget=replace(SMALL, max_zoom=16))
+    assert tile_reader.layer(tile_set.layer_id).maxzoom == 16
+
+
+def test_coarse_shapes_need_no_deep_tiles(published):
+    (coarse,) = published(geojson(feature(star(40))))
+    (fine,) = published(geojson(feature(star(40, size=0.01))))
+    assert coarse.maxzoom < fine.maxzoom

@@ -121,3 +121,8 @@ def test_sizes_read_like_people_write_them(count, text):
 def test_a_small_site_is_sharper_than_a_country():
     assert rules.max_zoom((36.8, -1.3, 36.81, -1.29)) > rules.max_zoom((33, -5, 42, 5))
     assert rules.max_zoom(None) == 0
+
+
+@pytest.mark.parametrize(("detail_m", "zoom"), [(50_000, 6), (1_000, 8), (100, 11), (10, 14), (0.01, 16)])
+def test_lines_and_areas_are_served_as_deep_as_their_detail_goes(detail_m, zoom):
+    assert rules.max_zoom((0, 0, 40, 40), detail_m) == zoom

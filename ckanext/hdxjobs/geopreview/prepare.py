@@ -43,11 +43,13 @@ class Prepared:
 
     :ivar tiles: stored tiles
     :ivar pieces: pieces of large shapes
+    :ivar deepest: the first zoom at which no tile is thinned
     :ivar capped_zoom: below it tiles may lack features; None: nowhere
     """
 
     tiles: int = 0
     pieces: int = 0
+    deepest: int = 0
     capped_zoom: int | None = None
     seconds: float = 0.0
 
@@ -60,7 +62,7 @@ def prepare(tile_sets: Sequence[TileSet], *, dsn: str, budget: Budget | None = N
     """
     made = []
     for tile_set in tile_sets:
-        limits = budget or Budget(max_zoom=tile_set.maxzoom)
+        limits = budget or Budget(max_zoom=rules.DEEPEST_MAX_ZOOM)
         with db.session(dsn, error=PublishError) as connection:
             made.append(_Preparation(connection, tile_set, limits).run())
     return tuple(made)
@@ -119,6 +121,7 @@ class _Preparation:
             "table_name": self._name,
             "tiles": made.tiles,
             "pieces": made.pieces,
+            "deepest": made.deepest,
             "capped_zoom": made.capped_zoom,
         }
         with self._connection, self._connection.cursor() as cursor:
@@ -140,7 +143,8 @@ class _Preparation:
         self._bake(oven, levels)
         if walk.any():
             self._finish_pieces()
-        return Prepared(sum(len(level.x) for level in levels), self._piece_count, capped_zoom)
+        deepest = min(len(levels), rules.DEEPEST_MAX_ZOOM)
+        return Prepared(sum(len(level.x) for level in levels), self._piece_count, deepest, capped_zoom)
 
     def _index(self, what: str) -> sql.Identifier:
         return sql.Identifier(f"{self._name}_{what}")

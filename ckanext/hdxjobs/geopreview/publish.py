@@ -19,6 +19,8 @@ from ckanext.hdxjobs.geopreview.values import Table, TileSet
 
 log = logging.getLogger(__name__)
 
+#: Features whose vertices are looked at to find out how detailed a layer is.
+DETAIL_SAMPLE = 2_000
 #: Seconds after which a table that was loaded but never published belongs to no living import.
 ABANDONED_S = 86_400
 
@@ -30,10 +32,10 @@ def publish(tables: Sequence[Table], *, resource_id: str, generation: int, dsn: 
     :raises PublishError: not one feature can be drawn, or the map database is away
     """
     _refuse_invisible(tables)
-    tile_sets = tuple(_tile_set(table) for table in tables)
     with db.session(dsn, error=PublishError) as connection:
         for table in tables:
             _index(connection, table.table_name)
+        tile_sets = tuple(_tile_set(table, _detail(connection, table)) for table in tables)
         with connection, connection.cursor() as cursor:
             _flip(cursor, tile_sets, {"resource_id": resource_id, "generation": generation})
     return tile_sets
@@ -49,7 +51,7 @@ def _refuse_invisible(tables: Sequence[Table]) -> None:
     raise PublishError("no-geometry", count=sum(table.row_count for table in tables))
 
 
-def _tile_set(table: Table) -> TileSet:
+def _tile_set(table: Table, detail_m: float | None) -> TileSet:
     layer = table.layer
     return TileSet(
         layer_id=layer.layer_id,
@@ -62,7 +64,7 @@ def _tile_set(table: Table) -> TileSet:
         fields=layer.fields,
         source_crs=layer.source_crs,
         minzoom=0,
-        maxzoom=rules.max_zoom(table.bbox_lonlat),
+        maxzoom=rules.max_zoom(table.bbox_lonlat, detail_m),
     )
 
 
@@ -76,6 +78,15 @@ def _index(connection: extensions.connection, table_name: str) -> None:
             raise Superseded(table_name) from error
         cursor.execute(db.query("add_walk_column", table=table))
         cursor.execute(db.query("analyze_table", table=table))
+
+
+def _detail(connection: extensions.connection, table: Table) -> float | None:
+    """Metres between neighbouring vertices of the more detailed shapes; None where there are points."""
+    share = min(100.0, 100.0 * DETAIL_SAMPLE / max(table.row_count, 1))
+    with connection, connection.cursor() as cursor:
+        cursor.execute(db.query("detail", table=db.table(table.table_name)), {"share": share})
+        points, detail_m = cursor.fetchone() or (True, None)
+    return None if points else detail_m
 
 
 def _flip(cursor: Any, tile_sets: Sequence[TileSet], identity: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Container, Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -48,6 +49,12 @@ MAX_KEY_BYTES = 63
 MAX_TILE_ZOOM = 24
 #: Degrees; a layer that spans less is the plan of a site or a town.
 SITE_DEGREES = 0.2
+#: Metres of a tile unit at zoom 0, of which a tile has 4096.
+WORLD_UNITS_M = 40_075_016.685578488 / 4096
+#: Units between neighbouring vertices at a layer's maxzoom.
+UNITS_A_STEP = 16
+#: A layer's maxzoom is one of these or between them.
+COARSEST_MAX_ZOOM, DEEPEST_MAX_ZOOM = 6, 16
 #: Names that tiles use for themselves.
 RESERVED_KEYS = frozenset({"hdx_fid", "hdx_geom", "hdx_shape", "point_count"})
 
@@ -155,12 +162,21 @@ def width_degrees(bbox_lonlat: BboxLonLat) -> float:
     return east - west if west <= east else east - west + 360
 
 
-def max_zoom(bbox_lonlat: BboxLonLat | None) -> int:
-    """The zoom from which clients may enlarge: a tile unit is 0.6 m at 14, 0.15 m at 16 for plans of a site."""
+def max_zoom(bbox_lonlat: BboxLonLat | None, detail_m: float | None = None) -> int:
+    """The zoom from which clients may enlarge without anybody seeing it.
+
+    Points are as exact as anything is: a tile unit is 0.6 m at zoom 14, 0.15 m at 16 for plans of a
+    site.  Lines and areas have vertices this far apart; a unit is a fraction of that.
+
+    :param detail_m: metres of EPSG:3857 between neighbouring vertices of detailed shapes; None: points
+    """
     if bbox_lonlat is None:
         return 0
-    _, south, _, north = bbox_lonlat
-    return 16 if max(width_degrees(bbox_lonlat), north - south) < SITE_DEGREES else 14
+    if detail_m is not None and detail_m > 0:
+        zoom = math.ceil(math.log2(WORLD_UNITS_M * UNITS_A_STEP / detail_m))
+        return min(max(zoom, COARSEST_MAX_ZOOM), DEEPEST_MAX_ZOOM)
+    west, south, east, north = bbox_lonlat
+    return DEEPEST_MAX_ZOOM if max(east - west, north - south) < SITE_DEGREES else 14
 
 
 def size_text(byte_count: int) -> str:

@@ -65,6 +65,19 @@ CREATE INDEX IF NOT EXISTS {index} ON {table} USING gist (hdx_geom);
 -- name: analyze_table
 ANALYZE {table};
 
+-- name: detail
+-- Whether there are points among a sample, and the step from vertex to vertex of the finest twentieth.
+SELECT
+    bool_or(dimension = 0),
+    percentile_cont(0.05) WITHIN GROUP (ORDER BY step)
+FROM (
+    SELECT
+        ST_Dimension(hdx_geom) AS dimension,
+        (ST_Length(hdx_geom) + ST_Perimeter(hdx_geom)) / nullif(ST_NPoints(hdx_geom) - 1, 0) AS step
+    FROM {table} TABLESAMPLE SYSTEM (%(share)s)
+    WHERE hdx_geom IS NOT NULL
+) AS sample;
+
 -- name: lock_timeout
 SET LOCAL lock_timeout = '5s';
 
@@ -151,7 +164,7 @@ INNER JOIN hdxjobs.resource AS r ON l.resource_id = r.resource_id
 WHERE l.table_name = %(table_name)s;
 
 -- name: was_prepared
-SELECT tiles, pieces, capped_zoom
+SELECT tiles, pieces, maxzoom, capped_zoom
 FROM hdxjobs.layer
 WHERE table_name = %(table_name)s AND prepared_at IS NOT NULL;
 
@@ -374,5 +387,9 @@ CREATE INDEX IF NOT EXISTS {index} ON {table} USING gist (hdx_geom) WHERE NOT hd
 
 -- name: note_prepared
 UPDATE hdxjobs.layer
-SET prepared_at = now(), tiles = %(tiles)s, pieces = %(pieces)s, capped_zoom = %(capped_zoom)s
+SET
+    prepared_at = now(),
+    maxzoom = greatest(maxzoom, %(deepest)s),
+    tiles = %(tiles)s,    pieces = %(pieces)s,
+    capped_zoom = %(capped_zoom)s
 WHERE table_name = %(table_name)s AND retired_at IS NULL;
