@@ -52,7 +52,7 @@ class Level:
 class Oven:
     """What encoding a layer's tiles needs to know.
 
-    :ivar table, stored: the layer's features, and where its tiles go
+    :ivar table, stored, pieces: the layer's features, and where its tiles and its shapes go
     :ivar properties: SQL select list of the attributes
     :ivar most: features that a tile draws at most
     """
@@ -60,6 +60,7 @@ class Oven:
     cursor: Any
     table: sql.Composable
     stored: sql.Composable
+    pieces: sql.Composable
     boxes: Boxes
     properties: str
     most: int
@@ -97,6 +98,7 @@ class Oven:
             overweight = self._overweight(zoom)
             if overweight <= 1 or overweight > HOPELESS:
                 break
+        self._run("keep_shapes", unit=2 * pyramid.HALF_WORLD_M / 2**zoom / UNITS)
         self._leave_out(zoom, detail=2**number)
         return drawn.shift
 
@@ -134,7 +136,8 @@ class Oven:
 
     def _run(self, name: str, **params: float) -> None:
         properties = sql.SQL(self.properties.replace("%", "%%") if params else self.properties)
-        statement = db.query(name, table=self.table, stored=self.stored, properties=properties)
+        tables = {"table": self.table, "stored": self.stored, "pieces": self.pieces}
+        statement = db.query(name, **tables, properties=properties)
         self.cursor.execute(statement, params or None)
 
 

@@ -126,7 +126,8 @@ def _install(loader_url: str, tiles: str) -> None:
             (postgis,) = cursor.fetchone() or ("public",)
             cursor.execute(query("fix_search_path", postgis=sql.Identifier(postgis)))
             cursor.execute(sql_file("schema.sql"))
-            cursor.execute(sql_file("tiles.sql"))
+            for name in ("filters.sql", "tiles.sql", "sharing.sql"):
+                cursor.execute(sql_file(name))
             cursor.execute(sql.SQL(sql_file("grants.sql")).format(tiles=sql.Identifier(tiles)))
             cursor.execute(query("note_version"), {"version": SCHEMA_VERSION})
     finally:

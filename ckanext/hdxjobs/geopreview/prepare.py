@@ -137,7 +137,9 @@ class _Preparation:
             cursor.execute(db.query("index_fid", index=self._index("fid"), table=self._table))
             cursor.execute(db.query("work_tables"))
             parts = self._fetch(cursor, boxes, walk)
-            oven = Oven(cursor, self._table, self._stored, boxes, properties, 2 * self._budget.rows)
+            oven = Oven(
+                cursor, self._table, self._stored, self._pieces, boxes, properties, 2 * self._budget.rows
+            )
         self._tell(0.2)
         levels, capped_zoom = self._descend(oven, walk, parts)
         self._bake(oven, levels)

@@ -110,6 +110,7 @@ def _flip(cursor: Any, tile_sets: Sequence[TileSet], identity: dict[str, Any]) -
             raise Superseded(identity["resource_id"])
     cursor.execute(db.query("flip"), identity)
     cursor.execute(db.query("retire_older"), identity)
+    cursor.execute(db.query("share_again"), identity)
 
 
 def discard(*, resource_id: str, generation: int, dsn: str) -> int:
@@ -132,10 +133,23 @@ def retire(*, resource_id: str, dsn: str, generation: int) -> int:
     identity = {"resource_id": resource_id, "generation": generation}
     with db.session(dsn, error=PublishError) as connection:
         with connection, connection.cursor() as cursor:
+            cursor.execute(db.query("share"), {"resource_id": resource_id, "shared": False})
             cursor.execute(db.query("tombstone"), identity)
             cursor.execute(db.query("bury"), identity)
             names = [name for (name,) in cursor.fetchall()]
         return _drop(connection, names)
+
+
+def share(*, resource_id: str, shared: bool, dsn: str) -> int:
+    """Let tile servers without users have a resource's layers, or none of them from now on.
+
+    :returns: the number of layers that are shared
+    """
+    with db.session(dsn, error=PublishError) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(db.query("lock_timeout"))
+        cursor.execute(db.query("share"), {"resource_id": resource_id, "shared": shared})
+        (count,) = cursor.fetchone() or (0,)
+        return int(count)
 
 
 def drop_old(*, dsn: str, grace_s: float) -> int:

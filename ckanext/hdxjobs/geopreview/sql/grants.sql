@@ -3,6 +3,6 @@ GRANT USAGE ON SCHEMA hdxjobs TO {tiles};
 
 GRANT EXECUTE ON FUNCTION hdxjobs.tile_v1(text, bigint, integer, integer, integer) TO {tiles};
 
-GRANT EXECUTE ON FUNCTION hdxjobs.tile_v2(text, bigint, integer, integer, integer) TO {tiles};
+GRANT EXECUTE ON FUNCTION hdxjobs.tile_v2(text, bigint, integer, integer, integer, jsonb) TO {tiles};
 
 GRANT EXECUTE ON FUNCTION hdxjobs.layer_v1(text) TO {tiles};

@@ -129,6 +129,15 @@ WHERE
 DELETE FROM hdxjobs.layer
 WHERE table_name = %(table_name)s;
 
+-- name: share
+SELECT hdxjobs.share_v1(%(resource_id)s, %(shared)s);
+
+-- name: share_again
+-- The layers may be others now: their functions follow.
+SELECT hdxjobs.share_v1(r.resource_id, r.shared)
+FROM hdxjobs.resource AS r
+WHERE r.resource_id = %(resource_id)s AND r.shared;
+
 -- name: resource_ids
 SELECT DISTINCT resource_id
 FROM hdxjobs.layer;
@@ -354,6 +363,14 @@ kept AS (
 UPDATE hdx_heavy AS h SET keep = kept.keep
 FROM kept
 WHERE h.cell = kept.cell;
+
+-- name: keep_shapes
+-- Large shapes as heavy tiles draw them, for tiles of some of the features; the key is negative.
+INSERT INTO {pieces} (cell, fid, shape)
+SELECT -d.cell - 1, d.fid, ST_Simplify(d.shape, %(unit)s, true)
+FROM hdx_drawn AS d
+INNER JOIN hdx_heavy AS h ON d.cell = h.cell AND d.place < h.keep
+WHERE d.shape IS NOT NULL;
 
 -- name: note_dropped
 UPDATE {stored} AS s SET dropped = lost.amount

@@ -148,7 +148,7 @@ IS 'A tile as one number: the key of stored tiles and pieces';
 
 -- Where a layer's features for one tile come from: SQL with $1 tile, $2 its margin included, $3 unit, $4 keys of the
 -- tile and those above it, $5 most rows.
-CREATE OR REPLACE FUNCTION hdxjobs.tile_source_v1(layer hdxjobs.layer, sample text, lean boolean)
+CREATE OR REPLACE FUNCTION hdxjobs.tile_source_v1(layer hdxjobs.layer, sample text, lean boolean, condition text)
 RETURNS text
 LANGUAGE sql
 IMMUTABLE
@@ -158,20 +158,20 @@ SELECT
     format(
         'SELECT hdx_fid, CASE WHEN ST_Dimension(hdx_geom) = 0 THEN ST_AsMVTGeom(hdx_geom, $1, 4096, 64, true)'
         ' ELSE hdxjobs.tile_shape_v2(hdx_geom, $1, $3, $3, $3) END AS hdx_shape %s'
-        ' FROM (SELECT * FROM hdxjobs.%I %s WHERE hdx_geom && $2 %s LIMIT $5) AS whole',
+        ' FROM (SELECT * FROM hdxjobs.%I %s WHERE hdx_geom && $2 %s AND (%s) LIMIT $5) AS whole',
         hdxjobs.tile_properties_v2(layer.fields, lean), layer.table_name, sample,
-        CASE WHEN layer.prepared_at IS NOT NULL AND layer.pieces > 0 THEN 'AND NOT hdx_walk' ELSE '' END
+        CASE WHEN layer.prepared_at IS NOT NULL AND layer.pieces > 0 THEN 'AND NOT hdx_walk' ELSE '' END, condition
     )
     || CASE WHEN layer.prepared_at IS NOT NULL AND layer.pieces > 0 THEN format(
         ' UNION ALL SELECT hdx_fid, hdxjobs.tile_shape_v2(shape, $1, $3, $3, $3) AS hdx_shape %s'
         ' FROM (SELECT fid, shape FROM hdxjobs.%I WHERE cell = ANY($4) AND shape && $2 LIMIT $5) AS piece'
-        ' INNER JOIN hdxjobs.%I ON hdx_fid = fid',
-        hdxjobs.tile_properties_v2(layer.fields, lean), 'p' || substr(layer.table_name, 2), layer.table_name
+        ' INNER JOIN hdxjobs.%I ON hdx_fid = fid WHERE (%s)',
+        hdxjobs.tile_properties_v2(layer.fields, lean), 'p' || substr(layer.table_name, 2), layer.table_name, condition
     ) ELSE '' END;
 $$;
 
-COMMENT ON FUNCTION hdxjobs.tile_source_v1(hdxjobs.layer, text, boolean)
-IS 'SQL of the features in a tile: those that are read whole, and pieces of the others; sample: "" or a TABLESAMPLE clause';
+COMMENT ON FUNCTION hdxjobs.tile_source_v1(hdxjobs.layer, text, boolean, text)
+IS 'SQL of the features in a tile: those that are read whole, and pieces of the others; sample: "" or a TABLESAMPLE clause; condition: SQL of hdxjobs.filter_v1';
 
 -- How many rows the planner expects in a box: microseconds, whatever the table's size.
 CREATE OR REPLACE FUNCTION hdxjobs.estimate_v1(table_name text, box geometry)
@@ -194,7 +194,8 @@ IS 'Rows of a layer''s table whose box meets a box (EPSG:3857), as the planner e
 -- A tile from its features, made while it is asked for.  Bounded in rows by its source, and in bytes here:
 -- first the attributes are cut, then the features.
 CREATE OR REPLACE FUNCTION hdxjobs.live_tile_v1(
-    layer hdxjobs.layer, z integer, x integer, y integer, sample text, most bigint, OUT mvt bytea, OUT dropped bigint
+    layer hdxjobs.layer, z integer, x integer, y integer, sample text, most bigint, condition text,
+    OUT mvt bytea, OUT dropped bigint
 )
 LANGUAGE plpgsql
 STABLE
@@ -214,7 +215,7 @@ BEGIN
         EXECUTE format(
             'SELECT ST_AsMVT(feature, ''layer'', 4096, ''hdx_shape'', ''hdx_fid''), count(*) FROM ('
             'SELECT * FROM (%s) AS source WHERE hdx_shape IS NOT NULL LIMIT $6) AS feature',
-            hdxjobs.tile_source_v1(layer, sample, attempt > 0)
+            hdxjobs.tile_source_v1(layer, sample, attempt > 0, condition)
         ) INTO mvt, amount USING bounds, ST_Expand(bounds, 64 * unit), unit, above, most, coalesce(amount, most);
         all_of_it := coalesce(all_of_it, amount);
         dropped := all_of_it - amount;
@@ -227,12 +228,13 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION hdxjobs.live_tile_v1(hdxjobs.layer, integer, integer, integer, text, bigint)
+COMMENT ON FUNCTION hdxjobs.live_tile_v1(hdxjobs.layer, integer, integer, integer, text, bigint, text)
 IS 'A tile made from the tables, at most 500,000 bytes; dropped: features that did not fit';
 
 -- A look at a layer that is not prepared yet: a sample of what the planner says is too much.
 CREATE OR REPLACE FUNCTION hdxjobs.preview_tile_v1(
-    layer hdxjobs.layer, z integer, x integer, y integer, OUT mvt bytea, OUT dropped bigint, OUT sampled boolean
+    layer hdxjobs.layer, z integer, x integer, y integer, condition text,
+    OUT mvt bytea, OUT dropped bigint, OUT sampled boolean
 )
 LANGUAGE plpgsql
 VOLATILE
@@ -256,15 +258,63 @@ BEGIN
         sample := format('TABLESAMPLE SYSTEM (%s)', least(200.0 * most / expected, 100));
     END IF;
     SELECT t.mvt, t.dropped INTO mvt, dropped
-    FROM hdxjobs.live_tile_v1(layer, z, x, y, sample, most) AS t;
+    FROM hdxjobs.live_tile_v1(layer, z, x, y, sample, most, condition) AS t;
 END;
 $$;
 
-COMMENT ON FUNCTION hdxjobs.preview_tile_v1(hdxjobs.layer, integer, integer, integer)
+COMMENT ON FUNCTION hdxjobs.preview_tile_v1(hdxjobs.layer, integer, integer, integer, text)
 IS 'A tile of a layer that is not prepared: whole where that is cheap, else a sample';
 
+-- A heavy tile of some of the features: in cells of eight pixels one stands for all that are smaller.
+-- Large shapes come as they are drawn in the stored tile, under the tile's key made negative.
+CREATE OR REPLACE FUNCTION hdxjobs.filtered_tile_v1(
+    layer hdxjobs.layer, z integer, x integer, y integer, condition text, OUT mvt bytea, OUT dropped bigint
+)
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+AS $$
+DECLARE
+    max_bytes CONSTANT integer := 500000;
+    bounds geometry := ST_TileEnvelope(z, x, y);
+    unit double precision := (ST_XMax(bounds) - ST_XMin(bounds)) / 4096;
+    most bigint := 5000;
+    found bigint;
+BEGIN
+    FOR attempt IN 0..6 LOOP
+        EXECUTE format(
+            'WITH small AS MATERIALIZED ('
+            'SELECT min(hdx_fid) AS fid, count(*) AS amount FROM ('
+            'SELECT hdx_fid, ST_Dimension(hdx_geom) AS kind, ST_XMin(hdx_geom) AS west, ST_XMax(hdx_geom) AS east,'
+            ' ST_YMin(hdx_geom) AS south, ST_YMax(hdx_geom) AS north FROM hdxjobs.%1$I'
+            ' WHERE hdx_geom && $2 AND NOT hdx_walk AND (%2$s)) AS hit'
+            ' GROUP BY kind, floor((west + east) / 2 / $4), floor((south + north) / 2 / $4),'
+            ' CASE WHEN greatest(east - west, north - south) < $4 THEN 0 ELSE hdx_fid END'
+            '), feature AS ('
+            'SELECT hdx_fid, hdxjobs.tile_shape_v2(hdx_geom, $1, $3, $3, 4 * $3) AS hdx_shape,'
+            ' nullif(amount, 1) AS point_count %3$s FROM small INNER JOIN hdxjobs.%1$I ON hdx_fid = fid'
+            ' UNION ALL SELECT hdx_fid, hdxjobs.tile_shape_v2(shape, $1, $3, $3, 4 * $3) AS hdx_shape,'
+            ' NULL::bigint AS point_count %3$s FROM hdxjobs.%4$I INNER JOIN hdxjobs.%1$I ON hdx_fid = fid'
+            ' WHERE cell = -$5 - 1 AND (%2$s)) '
+            'SELECT (SELECT ST_AsMVT(kept, ''layer'', 4096, ''hdx_shape'', ''hdx_fid'') FROM ('
+            'SELECT * FROM feature WHERE hdx_shape IS NOT NULL LIMIT $6) AS kept), (SELECT count(*) FROM feature)',
+            layer.table_name, condition, hdxjobs.tile_properties_v2(layer.fields, true),
+            'p' || substr(layer.table_name, 2)
+        ) INTO mvt, found USING bounds, ST_Expand(bounds, 64 * unit), unit, 64 * unit, hdxjobs.cell_v1(z, x, y), most;
+        dropped := greatest(coalesce(found, 0) - most, 0);
+        EXIT WHEN mvt IS NULL OR length(mvt) <= max_bytes;
+        most := greatest(floor(least(most, found) * 0.8 * max_bytes / length(mvt)), 1);
+    END LOOP;
+    mvt := coalesce(mvt, '');
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.filtered_tile_v1(hdxjobs.layer, integer, integer, integer, text)
+IS 'A heavy tile of the features that fulfil a condition (SQL of hdxjobs.filter_v1); at most 500,000 bytes';
+
 CREATE OR REPLACE FUNCTION hdxjobs.tile_v2(
-    layer_id text, version bigint, z integer, x integer, y integer, OUT mvt bytea, OUT state text, OUT dropped bigint
+    layer_id text, version bigint, z integer, x integer, y integer, options jsonb DEFAULT NULL,
+    OUT mvt bytea, OUT state text, OUT dropped bigint
 )
 LANGUAGE plpgsql
 VOLATILE
@@ -273,12 +323,12 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 SET timezone = 'UTC'
 SET datestyle = 'ISO, YMD'
-SET client_min_messages = error
 AS $$
 DECLARE
     max_rows CONSTANT bigint := 20000;
     layer hdxjobs.layer;
-    sampled boolean;
+    condition text := 'true';
+    heavy boolean := false;
 BEGIN
     SELECT l.* INTO layer
     FROM hdxjobs.layer AS l
@@ -297,26 +347,37 @@ BEGIN
         state := 'outside';
         RETURN;
     END IF;
+    IF options IS NOT NULL THEN
+        condition := hdxjobs.filter_v1(layer.fields, options -> 'filter');
+        layer.fields := hdxjobs.chosen_fields_v1(layer.fields, options -> 'fields');
+    END IF;
     IF layer.prepared_at IS NULL THEN
         SELECT t.mvt, t.dropped, CASE WHEN t.sampled THEN 'preview' ELSE 'live' END INTO mvt, dropped, state
-        FROM hdxjobs.preview_tile_v1(layer, z, x, y) AS t;
+        FROM hdxjobs.preview_tile_v1(layer, z, x, y, condition) AS t;
         RETURN;
     END IF;
     IF layer.tiles > 0 THEN
-        EXECUTE format('SELECT mvt, dropped, ''stored'' FROM hdxjobs.%I WHERE cell = $1', 's' || substr(layer.table_name, 2))
-        INTO mvt, dropped, state USING hdxjobs.cell_v1(z, x, y);
+        EXECUTE format(
+            'SELECT CASE WHEN $2 THEN mvt END, dropped, true FROM hdxjobs.%I WHERE cell = $1', 's' || substr(layer.table_name, 2)
+        ) INTO mvt, dropped, heavy USING hdxjobs.cell_v1(z, x, y), options IS NULL;
         IF mvt IS NOT NULL THEN
+            state := 'stored';
             RETURN;
         END IF;
     END IF;
+    IF heavy THEN
+        SELECT t.mvt, t.dropped, 'filtered' INTO mvt, dropped, state
+        FROM hdxjobs.filtered_tile_v1(layer, z, x, y, condition) AS t;
+        RETURN;
+    END IF;
     SELECT t.mvt, t.dropped INTO mvt, dropped
-    FROM hdxjobs.live_tile_v1(layer, z, x, y, '', max_rows) AS t;
+    FROM hdxjobs.live_tile_v1(layer, z, x, y, '', max_rows, condition) AS t;
     state := CASE WHEN z > layer.capped_zoom THEN 'capped' ELSE 'live' END;
 END;
 $$;
 
-COMMENT ON FUNCTION hdxjobs.tile_v2(text, bigint, integer, integer, integer)
-IS 'Mapbox vector tile of a layer''s version: source layer "layer", extent 4096, feature id = the file''s; empty: nothing there; NULL: no such layer or version. state: stored, live, preview (a sample: not prepared yet), capped (may lack features), outside; dropped: features left out for the tile''s size';
+COMMENT ON FUNCTION hdxjobs.tile_v2(text, bigint, integer, integer, integer, jsonb)
+IS 'Mapbox vector tile of a layer''s version: source layer "layer", extent 4096, feature id = the file''s; empty: nothing there; NULL: no such layer or version. options: {"fields": [names], "filter": CQL2 JSON}. state: stored, live, filtered (a heavy tile thinned for its filter), preview (a sample: not prepared yet), capped (may lack features), outside; dropped: features left out for the tile''s size';
 
 CREATE OR REPLACE FUNCTION hdxjobs.tile_v1(layer_id text, version bigint, z integer, x integer, y integer)
 RETURNS bytea
@@ -353,5 +414,3 @@ $$;
 
 COMMENT ON FUNCTION hdxjobs.layer_v1(text)
 IS 'The registry row of the version of a layer that is served now; no row: no such layer. bbox_lonlat in degrees, EPSG:4326';
-
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA hdxjobs FROM PUBLIC;
