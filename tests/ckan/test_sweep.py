@@ -303,7 +303,16 @@ def test_without_the_map_database_a_command_says_which_setting_to_look_at(
     monkeypatch.setitem(ckan_config, "ckanext.hdxjobs.postgis.url", "postgresql://nobody@127.0.0.1:9/geo")
     answer = run("sweep")
     assert answer.exit_code == 1
-    assert "ckanext.hdxjobs.postgis.url" in answer.output
+    assert "Connection refused (setting ckanext.hdxjobs.postgis.url)" in answer.output
+
+
+def test_init_db_without_an_administrator_says_how_to_name_one(
+    site: None, run: Call, ckan_config: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setitem(ckan_config, "ckanext.hdxjobs.postgis.url", "postgresql://nobody@127.0.0.1:9/geo")
+    answer = run("init-db")
+    assert answer.exit_code == 1
+    assert "--admin-url" in answer.output
 
 
 def test_before_the_migration_a_command_says_what_to_run(site: None, run: Call, migrate_db_for: Any) -> None:
