@@ -42,9 +42,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except PreviewError as error:
-            raise click.ClickException(
-                f"{error} ({error.code}; setting ckanext.hdxjobs.postgis.url)"
-            ) from error
+            raise click.ClickException(_explained(error)) from error
         except sa.exc.ProgrammingError as error:
             if not is_missing_table(error):
                 raise
@@ -69,7 +67,10 @@ def init_db(admin_url: str | None) -> None:
     try:
         db.init(admin_url or loader_url, loader_url=loader_url, tiles_url=config.tile_settings().tiles_url)
     except psycopg2.Error as error:
-        raise click.ClickException(f"The map database could not be set up: {str(error).strip()}") from error
+        hint = "" if admin_url else " (does this take an administrator? Name one by --admin-url)"
+        raise click.ClickException(
+            f"The map database could not be set up: {str(error).strip()}{hint}"
+        ) from error
     click.secho("The map database is ready.", fg="green")
 
 
@@ -126,7 +127,9 @@ def sweep_(every_s: int | None) -> None:
     while not stop.is_set():
         try:
             _report(sweep.run(), quiet=True)
-        except (PreviewError, sa.exc.SQLAlchemyError) as error:
+        except PreviewError as error:
+            click.echo(f"This round was cut short. {_explained(error)}", err=True)
+        except sa.exc.SQLAlchemyError as error:
             click.echo(f"This round was cut short: {type(error).__name__}", err=True)
         finally:
             model.Session.remove()
@@ -163,6 +166,12 @@ def _report(swept: sweep.Swept, *, quiet: bool = False) -> None:
     counts = asdict(swept)
     if any(counts.values()) or not quiet:
         click.echo(", ".join(f"{_SWEPT[what]}: {count}" for what, count in counts.items()))
+
+
+def _explained(error: PreviewError) -> str:
+    """What is wrong with the map database, and where to look."""
+    why = db.reason(error.__cause__ or error)
+    return f"{error} {why} (setting ckanext.hdxjobs.postgis.url)"
 
 
 def _row(resource_id: str) -> record.Row:

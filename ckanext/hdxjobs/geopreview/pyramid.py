@@ -40,7 +40,7 @@ class Budget:
     :ivar max_zoom: deepest zoom that is looked at
     """
 
-    rows: int = 5_000
+    rows: int = 4_000
     vertices: int = 50_000
     walk_vertices: int = 5_000
     max_zoom: int = 14

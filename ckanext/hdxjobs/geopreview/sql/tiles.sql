@@ -241,7 +241,7 @@ VOLATILE
 PARALLEL SAFE
 AS $$
 DECLARE
-    max_rows CONSTANT bigint := 5000;
+    max_rows CONSTANT bigint := 2500;
     max_bytes CONSTANT bigint := 4000000;
     expected double precision := layer.feature_count;
     row_bytes double precision;
