@@ -133,3 +133,26 @@ def test_a_heavy_tile_shows_its_large_shapes_by_their_filter(imported):
     features, state = tile(result, having("=", field("name"), "1"))
     assert state == "filtered"
     assert [item["properties"]["name"] for item in features] == ["1"]
+
+
+def test_the_tiles_role_may_ask_for_fields_and_features(imported, geo):
+    result = imported(PLACES)
+    connection = psycopg2.connect(geo.tiles)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT mvt FROM hdxjobs.tile_v2(%s, 1, 0, 0, 0, %s)",
+            [result.tile_sets[0].layer_id, json.dumps(having("=", field("n"), 3) | {"fields": ["n"]})],
+        )
+        features = decode(bytes(cursor.fetchone()[0]))
+    connection.close()
+    assert [item["properties"] for item in features] == [{"n": 3}]
+
+
+def test_a_filter_works_before_the_layer_is_prepared(imported, geo):
+    result = imported(PLACES)
+    geo.rows(
+        "UPDATE hdxjobs.layer SET prepared_at = NULL WHERE layer_id = %s RETURNING 1",
+        result.tile_sets[0].layer_id,
+    )
+    features, _ = tile(result, having(">", field("n"), 6))
+    assert len(features) == 3

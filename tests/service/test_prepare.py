@@ -425,3 +425,25 @@ def test_coarse_shapes_need_no_deep_tiles(published):
     (coarse,) = published(geojson(feature(star(40))))
     (fine,) = published(geojson(feature(star(40, size=0.01))))
     assert coarse.maxzoom < fine.maxzoom
+
+
+FLAT = {
+    "closed lines that fold flat": lambda y: {
+        "type": "LineString",
+        "coordinates": [[0, y], [40, y], [0, y]],
+    },
+    "strips thinner than a unit": lambda y: {
+        "type": "Polygon",
+        "coordinates": [[[0, y], [40, y + 0.0001], [40, y + 0.0002], [0, y + 0.0001], [0, y]]],
+    },
+}
+
+
+@pytest.mark.parametrize("tile", [(0, 0, 0), (2, 2, 1), (5, 17, 15)])
+@pytest.mark.parametrize("make", FLAT.values(), ids=FLAT)
+def test_shapes_that_vanish_at_a_zoom_are_still_seen_in_a_crowd(imported, make, tile):
+    result = imported(geojson(*(feature(make(0.5 + n / 10)) for n in range(300))), budget=SMALL)
+    zoom, _, y = tile
+    north, south = (np.degrees(np.arctan(np.sinh(np.pi * (1 - 2 * row / 2**zoom)))) for row in (y, y + 1))
+    expected = sum(south + 0.01 < 0.5 + n / 10 < north - 0.01 for n in range(300))
+    assert sum(amount for _, _, amount in shapes(result, *tile)) >= expected

@@ -215,6 +215,8 @@ def walkers(everything: Boxes, budget: Budget) -> Flags:
     tile they span more than half its side, or have many vertices.
     """
     found = np.zeros(len(everything), bool)
+    if not (everything.vertices > 1).any():
+        return found
     size = everything.size
     crowd = root(everything)
     while len(crowd.x) and crowd.zoom <= budget.max_zoom:
