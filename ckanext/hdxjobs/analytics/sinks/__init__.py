@@ -11,10 +11,10 @@ Another package adds a sink with an entry point of the group
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from importlib import import_module, metadata
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from ckanext.hdxjobs.analytics.events import Envelope
 
@@ -27,6 +27,8 @@ BUILT_IN = ("file", "ga4", "mixpanel", "webhook")
 DEFAULT = "file"
 
 Options = Mapping[str, Any]
+
+SettingsT = TypeVar("SettingsT")
 
 
 class SinkError(Exception):
@@ -60,6 +62,42 @@ class Receipt:
     def healthy(self) -> bool:
         """Whether the sink can be given the next batch at once."""
         return self.pause_s is None and self.alarm is None
+
+
+def merged(receipts: Iterable[Receipt]) -> Receipt:
+    """One receipt for a batch that went out in several requests."""
+    delivered: set[str] = set()
+    refused: dict[str, str] = {}
+    pauses, alarms, errors = [], [], []
+    for receipt in receipts:
+        delivered |= receipt.delivered
+        refused |= receipt.refused
+        pauses += [receipt.pause_s] if receipt.pause_s is not None else []
+        alarms += [receipt.alarm] if receipt.alarm else []
+        errors += [receipt.error] if receipt.error else []
+    return Receipt(
+        delivered=frozenset(delivered),
+        refused=refused,
+        pause_s=max(pauses, default=None),
+        alarm=next(iter(alarms), None),
+        error=next(iter(errors), None),
+    )
+
+
+def required(options: Options, *keys: str) -> None:
+    """Check that options are set.
+
+    :raises SinkError: naming those that are not
+    """
+    missing = [key for key in keys if not options.get(key)]
+    if missing:
+        raise SinkError(f"not set: {', '.join(missing)}")
+
+
+def settings(kind: type[SettingsT], options: Options) -> SettingsT:
+    """A sink's settings (a dataclass) from its options; an empty option leaves the default."""
+    names_known = {each.name for each in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{key: value for key, value in options.items() if key in names_known and value})
 
 
 class Sink(Protocol):
