@@ -224,3 +224,41 @@ RETURNING salt,
 -- name: forget_salts
 -- Salts of past days: without them no visitor of those days can be recognised again.
 DELETE FROM hdxjobs_salt WHERE day < (statement_timestamp() AT TIME ZONE 'UTC')::date;
+
+-- name: facts
+-- Who and what an event is about, by the ids it has: a resource, else a dataset, else an organization.
+SELECT p.id, p.name, p.private, o.id, o.name, g.ids, g.names, r.id, r.name, r.format
+  FROM (SELECT COALESCE((SELECT package_id FROM resource WHERE id = %(resource)s),
+                        (SELECT id FROM package WHERE id = %(dataset)s),
+                        (SELECT id FROM package WHERE name = %(dataset)s)) AS dataset_id) AS asked
+  LEFT JOIN package AS p ON p.id = asked.dataset_id
+  LEFT JOIN resource AS r ON r.id = %(resource)s
+  LEFT JOIN "group" AS o
+    ON o.is_organization
+   AND (o.id = p.owner_org OR (p.id IS NULL AND (o.id = %(org)s OR o.name = %(org)s)))
+  LEFT JOIN LATERAL (
+       SELECT array_agg(one.id ORDER BY one.name) AS ids, array_agg(one.name ORDER BY one.name) AS names
+         FROM member AS m
+         JOIN "group" AS one ON one.id = m.group_id
+        WHERE m.table_name = 'package' AND m.table_id = p.id AND m.state = 'active'
+          AND NOT one.is_organization AND one.state = 'active') AS g ON true
+ LIMIT 1;
+
+-- name: site_statistics
+-- What the site counts of itself.
+SELECT (SELECT count(*) FROM package WHERE state = 'active' AND type = 'dataset') AS datasets_total,
+       (SELECT count(*) FROM package WHERE state = 'active' AND type = 'dataset' AND private) AS datasets_private,
+       (SELECT count(*) FROM resource AS r JOIN package AS p ON p.id = r.package_id
+         WHERE r.state = 'active' AND p.state = 'active') AS resources_total,
+       (SELECT count(*) FROM "group" WHERE is_organization AND state = 'active') AS orgs_total,
+       (SELECT count(DISTINCT p.owner_org) FROM package AS p
+          JOIN "group" AS o ON o.id = p.owner_org AND o.state = 'active'
+         WHERE p.state = 'active') AS orgs_with_datasets,
+       (SELECT count(DISTINCT p.owner_org) FROM package AS p
+          JOIN "group" AS o ON o.id = p.owner_org AND o.state = 'active'
+         WHERE p.state = 'active'
+           AND p.metadata_modified > (now() AT TIME ZONE 'UTC') - interval '365 days')
+         AS orgs_updating_data_in_past_year,
+       (SELECT count(*) FROM "user" WHERE state = 'active') AS users_total,
+       (SELECT count(*) FROM hdxjobs_preview WHERE state = 'ready') AS previews_ready,
+       (SELECT count(*) FROM hdxjobs_preview WHERE state IN ('failed', 'unsupported')) AS previews_failed;
