@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 from devstack import ckan, environment, postgres, processes, redis, seed, solr, stack
+from devstack.fakes import client
 from devstack.paths import CKAN_INI, DEV, PORTS, ROOT, VENV, make_folders
 from devstack.steps import say, step
 
@@ -21,6 +22,7 @@ def run(_: Arguments) -> int:
     say(f"  site      {ckan.SITE_URL}")
     for page in pages:
         say(f"  map       {page}")
+    say(f"  events    {client.URL}  what arrived at the fake Mixpanel, GA4 and webhook")
     say(f"  log in    {environment.login()}")
     say("  token     ./dev env prints CKAN_ADMIN_TOKEN and the other addresses")
     say("  stop      ./dev down")

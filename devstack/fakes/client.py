@@ -11,7 +11,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from devstack.fakes import ga4, mixpanel, webhook
-from devstack.paths import ROOT
+from devstack.paths import PORTS, ROOT
+
+#: The stack's own fake.
+URL = f"http://127.0.0.1:{PORTS.fake_sinks}"
 
 
 class Fake:
@@ -27,6 +30,13 @@ class Fake:
         body = None if said is None else json.dumps(said).encode()
         with urllib.request.urlopen(urllib.request.Request(self.url + path, data=body), timeout=30) as reply:
             return json.load(reply)
+
+    def answers(self) -> bool:
+        """Whether it is a fake that answers."""
+        try:
+            return "mixpanel" in self._call("/stats")
+        except (OSError, ValueError):
+            return False
 
     def fault(self, service: str, mode: str, **how: Any) -> None:
         """Make a service fail; ``how`` are fields of :class:`devstack.fakes.faults.Fault`."""

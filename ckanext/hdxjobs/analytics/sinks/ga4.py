@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from ckanext.hdxjobs.analytics.events import Envelope
 from ckanext.hdxjobs.analytics.sinks import Options, Receipt, SinkError, merged, required, settings
 from ckanext.hdxjobs.analytics.sinks.ga4_names import event_name, parameters, problem
 from ckanext.hdxjobs.analytics.sinks.http import Answer, Client, setback
-from ckanext.hdxjobs.analytics.sinks.parts import Part, packed
+from ckanext.hdxjobs.analytics.sinks.parts import SEND_BUDGET_S, Part, packed
 
 HOST = "https://www.google-analytics.com"  # https://region1.google-analytics.com collects in the EU
 
@@ -142,9 +143,10 @@ class Ga4Sink:
     def send(self, batch: Sequence[Envelope]) -> Receipt:
         """Send the batch over several connections; after a setback no further request is begun."""
         setback_met = threading.Event()
+        until = time.monotonic() + SEND_BUDGET_S
 
         def send(request: Request) -> Receipt:
-            if setback_met.is_set():
+            if setback_met.is_set() or time.monotonic() > until:
                 return Receipt()
             receipt = _receipt(request, self._post(self._client, request.body()))
             if not receipt.healthy:

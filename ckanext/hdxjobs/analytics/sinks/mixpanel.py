@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 from ckanext.hdxjobs.analytics.events import JSON, Envelope
 from ckanext.hdxjobs.analytics.sinks import Options, Receipt, SinkError, required, settings
 from ckanext.hdxjobs.analytics.sinks.http import Answer, Client, setback
-from ckanext.hdxjobs.analytics.sinks.parts import Part, Parts, json_array, packed, send_all, send_halving
+from ckanext.hdxjobs.analytics.sinks.parts import Batch, Part, Parts, json_array, packed
 
 HOSTS = {
     "us": "https://api.mixpanel.com",
@@ -162,7 +162,7 @@ class MixpanelSink:
     def send(self, batch: Sequence[Envelope]) -> Receipt:
         """Send the batch, in one request unless its bytes need more."""
         groups = packed(map(_part, batch), max_parts=MAX_EVENTS, max_bytes=MAX_REQUEST_BYTES)
-        return send_all(groups, lambda parts: send_halving(parts, self._post, receipt))
+        return Batch(self._post, receipt).send(groups)
 
     def _post(self, parts: Parts) -> Answer:
         headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ckanext.hdxjobs.analytics.sinks import Receipt, merged
 from ckanext.hdxjobs.analytics.sinks.http import Answer, setback
 
 #: Whoever calls less than this too large is misconfigured: no event's fault.
 SMALL_BYTES = 32_768
+
+#: No further request of a batch is begun after so many seconds: a batch must be
+#: done before its lease ends (two minutes), or another drain sends it as well.
+SEND_BUDGET_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -49,30 +54,41 @@ def packed(parts: Iterable[Part], *, max_parts: int, max_bytes: int) -> Iterator
         yield tuple(group)
 
 
-def send_halving(
-    parts: Parts, post: Callable[[Parts], Answer], judge: Callable[[Parts, Answer], Receipt]
-) -> Receipt:
-    """Send the parts in one request; as long as the service calls it too large (413), in halves.
+@dataclass(frozen=True)
+class Batch:
+    """A batch on its way, in as many requests as it needs, until one meets trouble or time is up.
 
-    :param judge: makes the receipt from any other answer
+    What was not tried is in no receipt and stays in the outbox.
+
+    :ivar post: sends parts in one request
+    :ivar judge: makes the receipt from any answer but 413
+    :ivar until: monotonic seconds after which no request is begun
     """
-    answer = post(parts)
-    if answer.status != 413:
-        return judge(parts, answer)
-    if len(parts) == 1:
-        (part,) = parts
-        if len(part.body) < SMALL_BYTES:
-            return setback(answer)
-        return Receipt(refused={part.event_id: "larger than the service takes (HTTP 413)"})
-    middle = len(parts) // 2
-    return send_all((parts[:middle], parts[middle:]), lambda half: send_halving(half, post, judge))
 
+    post: Callable[[Parts], Answer]
+    judge: Callable[[Parts, Answer], Receipt]
+    until: float = field(default_factory=lambda: time.monotonic() + SEND_BUDGET_S)
 
-def send_all(groups: Iterable[Parts], send: Callable[[Parts], Receipt]) -> Receipt:
-    """Send group after group until one meets trouble; the rest stays in the outbox."""
-    receipts = []
-    for group in groups:
-        receipts.append(send(group))
-        if not receipts[-1].healthy:
-            break
-    return merged(receipts)
+    def send(self, groups: Iterable[Parts]) -> Receipt:
+        """Send group after group."""
+        receipts = []
+        for group in groups:
+            if time.monotonic() > self.until:
+                break
+            receipts.append(self._send(group))
+            if not receipts[-1].healthy:
+                break
+        return merged(receipts)
+
+    def _send(self, parts: Parts) -> Receipt:
+        """Send the parts in one request; as long as the service calls it too large (413), in halves."""
+        answer = self.post(parts)
+        if answer.status != 413:
+            return self.judge(parts, answer)
+        if len(parts) == 1:
+            (part,) = parts
+            if len(part.body) < SMALL_BYTES:
+                return setback(answer)
+            return Receipt(refused={part.event_id: "larger than the service takes (HTTP 413)"})
+        middle = len(parts) // 2
+        return self.send((parts[:middle], parts[middle:]))

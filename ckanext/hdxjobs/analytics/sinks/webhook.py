@@ -19,7 +19,7 @@ from typing import Any
 from ckanext.hdxjobs.analytics.events import Envelope
 from ckanext.hdxjobs.analytics.sinks import Options, Receipt, SinkError, required, settings
 from ckanext.hdxjobs.analytics.sinks.http import Answer, Client, setback
-from ckanext.hdxjobs.analytics.sinks.parts import Part, Parts, json_array, packed, send_all, send_halving
+from ckanext.hdxjobs.analytics.sinks.parts import Batch, Part, Parts, json_array, packed
 
 CONTENT_TYPE = "application/cloudevents-batch+json; charset=UTF-8"
 TYPE_PREFIX = "ckanext.hdxjobs."
@@ -110,7 +110,7 @@ class WebhookSink:
         """Send the batch, in one request unless its bytes need more."""
         parts = (self._part(envelope) for envelope in batch)
         groups = packed(parts, max_parts=self.max_events, max_bytes=MAX_REQUEST_BYTES)
-        return send_all(groups, lambda group: send_halving(group, self._post, _receipt))
+        return Batch(self._post, _receipt).send(groups)
 
     def _part(self, envelope: Envelope) -> Part:
         text = json.dumps(
