@@ -4,7 +4,6 @@ setup(
     message_extractors={
         "ckanext": [
             ("**.py", "python", None),
-            ("**.js", "javascript", None),
             ("**/templates/**.html", "ckan", None),
         ],
     }

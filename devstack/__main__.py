@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
 import sys
 from collections.abc import Callable
 
-from devstack import ckan, environment, postgres, processes, redis, seed, solr, stack
+from devstack import (
+    ckan,
+    environment,
+    lint,
+    postgres,
+    processes,
+    redis,
+    reference,
+    seed,
+    solr,
+    stack,
+    suites,
+    translations,
+)
 from devstack.fakes import client
 from devstack.paths import CKAN_INI, DEV, PORTS, ROOT, VENV, make_folders
 from devstack.steps import say, step
@@ -94,13 +107,47 @@ def env(_: Arguments) -> int:
     return 0
 
 
+def test(arguments: Arguments) -> int:
+    """Suites first, then what pytest gets."""
+    names = []
+    while arguments and arguments[0] in suites.NAMES:
+        names.append(arguments.pop(0))
+    return 0 if suites.run(names, arguments) else 1
+
+
+def check(_: Arguments) -> int:
+    return 0 if lint.run() else 1
+
+
+def docs(_: Arguments) -> int:
+    """Write the pages of docs/ that are made from the code."""
+    reference.write()
+    return 0
+
+
+def i18n(_: Arguments) -> int:
+    with step("Texts to translate") as it:
+        it.note(f"{translations.extract()} in {translations.CATALOGUE.relative_to(ROOT)}")
+    return 0
+
+
+def screenshot(_: Arguments) -> int:
+    """Take the README's picture anew."""
+    from devstack import screenshots  # noqa: PLC0415 - loads a browser driver
+
+    stack.up()
+    pages = seed.upload()
+    with step("The README's picture") as it:
+        it.note(str(screenshots.take(pages).relative_to(ROOT)))
+    return 0
+
+
 def ckan_command(arguments: Arguments) -> int:
     """ckan -c .dev/ckan.ini …"""
     if not CKAN_INI.exists():
         say("there is no site yet: ./dev up makes it")
         return 1
-    command = ckan.command(*arguments)
-    os.execv(command[0], command)
+    return subprocess.call(ckan.command(*arguments))
 
 
 VERBS: dict[str, Callable[[Arguments], int]] = {
@@ -113,6 +160,11 @@ VERBS: dict[str, Callable[[Arguments], int]] = {
     "logs": logs,
     "env": env,
     "ckan": ckan_command,
+    "test": test,
+    "lint": check,
+    "docs": docs,
+    "i18n": i18n,
+    "screenshot": screenshot,
 }
 
 

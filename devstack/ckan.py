@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import urllib.error
@@ -14,7 +15,7 @@ from typing import Any
 
 from devstack import keys, postgres, redis, solr
 from devstack.paths import CKAN_INI, DEV, HERE, PORTS, ROOT, TEST_INI, VENV, write
-from devstack.steps import Failed, run
+from devstack.steps import StepError, run
 
 SITE_URL = f"http://localhost:{PORTS.ckan}"
 STORAGE = DEV / "storage"
@@ -75,13 +76,15 @@ def make_databases(ini: Path, names: dict[str, str]) -> None:
         run(command("db", "upgrade", "-p", "hdxjobs", ini=ini))
     if (extension / "cli.py").exists():
         geo = next(name for name in names if name.startswith("geo"))
-        run(command("hdxjobs", "init-db", "--admin-url", postgres.url(postgres.SUPERUSER, geo), ini=ini))
+        # In the environment, because every user of the machine can see a command line.
+        admin = {"HDXJOBS_ADMIN_URL": postgres.url(postgres.SUPERUSER, geo)}
+        run(command("hdxjobs", "init-db", ini=ini), env=os.environ | admin)
 
 
 def call(action: str, *, token: str | None = None, **data: Any) -> Any:
     """Call an action of the running site over HTTP.
 
-    :raises Failed: with CKAN's own words
+    :raises StepError: with CKAN's own words
     """
     headers = {"Content-Type": "application/json"} | ({"Authorization": token} if token else {})
     request = urllib.request.Request(
@@ -91,16 +94,16 @@ def call(action: str, *, token: str | None = None, **data: Any) -> Any:
         with urllib.request.urlopen(request, timeout=60) as reply:
             return json.load(reply)["result"]
     except urllib.error.HTTPError as exc:
-        raise Failed(f"{action}: HTTP {exc.code} {exc.read().decode(errors='replace')[:500]}") from exc
+        raise StepError(f"{action}: HTTP {exc.code} {exc.read().decode(errors='replace')[:500]}") from exc
     except OSError as exc:
-        raise Failed(f"{action}: {exc}") from exc
+        raise StepError(f"{action}: {exc}") from exc
 
 
 def answers() -> bool:
     """Whether it is our site that answers."""
     try:
         return bool(call("status_show")["site_url"] == SITE_URL)
-    except Failed:
+    except StepError:
         return False
 
 
@@ -111,11 +114,11 @@ def administrator_token() -> str:
         try:
             call("config_option_list", token=token)
             return token
-        except Failed:
+        except StepError:
             keys.forget(TOKEN)
     try:
         call("user_show", id=keys.ADMIN_NAME)
-    except Failed:
+    except StepError:
         password = f"password={keys.secret('admin_password')}"
         run(command("user", "add", keys.ADMIN_NAME, "email=admin@localhost.localdomain", password))
     run(command("sysadmin", "add", keys.ADMIN_NAME))

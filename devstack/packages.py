@@ -12,7 +12,7 @@ from pathlib import Path
 
 from devstack import postgres
 from devstack.paths import HERE, VENV
-from devstack.steps import Failed, run
+from devstack.steps import StepError, run
 
 ADVICE = "see that the package servers can be reached and that you are root or may use sudo"
 OLDEST_JAVA = 11
@@ -49,11 +49,13 @@ def _has_java() -> bool:
 def postgres_version(dependencies: str) -> str:
     """The release's PostgreSQL version in what `apt-cache depends postgresql` prints.
 
-    :raises Failed: when there is none
+    :raises StepError: when there is none
     """
     found = re.search(r"postgresql-(\d+)", dependencies)
     if not found:
-        raise Failed("this release has no package postgresql", advice="use Debian 12, Ubuntu 22.04 or newer")
+        raise StepError(
+            "this release has no package postgresql", advice="use Debian 12, Ubuntu 22.04 or newer"
+        )
     return found.group(1)
 
 
@@ -92,7 +94,7 @@ def as_root(*command: str | Path) -> list[str | Path]:
     if os.geteuid() == 0:
         return list(command)
     if not shutil.which("sudo"):
-        raise Failed("system packages have to be installed", advice="run this as root, or install sudo")
+        raise StepError("system packages have to be installed", advice="run this as root, or install sudo")
     # Without a terminal nobody can type a password.
     return ["sudo", *([] if sys.stdin.isatty() else ["-n"]), *command]
 
@@ -109,7 +111,7 @@ def install(wanted: list[Need]) -> None:
     run(as_root(HERE / "apt-install", *names), advice=ADVICE)
     rest = missing()
     if rest:
-        raise Failed(f"still missing after the installation: {', '.join(need.name for need in rest)}")
+        raise StepError(f"still missing after the installation: {', '.join(need.name for need in rest)}")
 
 
 def has_browser() -> bool:

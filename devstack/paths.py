@@ -20,6 +20,9 @@ TEST_INI = DEV / "test.ini"
 # Longest path of a Unix socket that Linux takes, less supervisor's own suffix for a temporary name.
 LONGEST_SOCKET = 90
 
+# Ports that need no root, and room for ten of them.
+LOWEST_PORT, HIGHEST_PORT = 1024, 65_500
+
 
 @dataclass(frozen=True)
 class Ports:
@@ -48,7 +51,20 @@ class Ports:
         return self.base + 4
 
 
-PORTS = Ports(int(os.environ.get("HDXJOBS_DEV_PORT") or 5000))
+PORT_FILE = DEV / "port"
+
+
+def chosen_port() -> int:
+    """HDXJOBS_DEV_PORT; without it the port that this checkout was started with, or 5000."""
+    text = os.environ.get("HDXJOBS_DEV_PORT") or (PORT_FILE.read_text() if PORT_FILE.exists() else "5000")
+    if not text.strip().isdecimal() or not LOWEST_PORT <= int(text) <= HIGHEST_PORT:
+        raise SystemExit(
+            f"HDXJOBS_DEV_PORT must be a number from {LOWEST_PORT} to {HIGHEST_PORT}, not {text!r}"
+        )
+    return int(text)
+
+
+PORTS = Ports(chosen_port())
 
 
 def outside() -> Path:

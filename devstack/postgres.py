@@ -14,7 +14,7 @@ from psycopg2 import sql
 
 from devstack import keys
 from devstack.paths import DEV, PORTS, outside
-from devstack.steps import Failed, run
+from devstack.steps import StepError, run
 
 SYSTEM_USER = "postgres"
 SUPERUSER = "postgres"
@@ -67,7 +67,7 @@ def command() -> str:
     """What the process manager starts."""
     binaries = programs()
     if binaries is None:
-        raise Failed("PostgreSQL with PostGIS is not installed")
+        raise StepError("PostgreSQL with PostGIS is not installed")
     settings = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
     return shlex.join([str(binaries / "postgres"), "-D", str(data()), *settings])
 
@@ -76,12 +76,12 @@ def prepare() -> str:
     """Make the cluster if there is none; returns a note."""
     folder, user, binaries = data(), system_user(), programs()
     if binaries is None:
-        raise Failed("PostgreSQL with PostGIS is not installed")
+        raise StepError("PostgreSQL with PostGIS is not installed")
     version = folder / "PG_VERSION"
     if not version.exists():
         _initialise(folder, user, binaries)
     elif version.read_text().strip() != binaries.parent.name:
-        raise Failed(
+        raise StepError(
             f"the data in {folder} is of PostgreSQL {version.read_text().strip()}, "
             f"installed is {binaries.parent.name}",
             advice="./dev reset makes the development data anew",
@@ -120,7 +120,7 @@ def answers() -> bool:
         psycopg2.connect(url(SUPERUSER, "postgres"), connect_timeout=2).close()
     except psycopg2.OperationalError as exc:
         if re.search("password authentication failed", str(exc)):
-            raise Failed(
+            raise StepError(
                 f"the PostgreSQL on port {PORTS.postgres} does not know our password: it is not ours",
                 advice="set HDXJOBS_DEV_PORT to another number, for example 5100",
             ) from exc

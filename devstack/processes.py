@@ -17,8 +17,8 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from devstack.paths import CKAN_INI, DEV, LOGS, ROOT, RUN, VENV, supervisor_socket, write
-from devstack.steps import Failed, run, tail, wait_for
+from devstack.paths import CKAN_INI, DEV, LOGS, PORTS, ROOT, RUN, VENV, outside, supervisor_socket, write
+from devstack.steps import StepError, run, tail, wait_for
 
 SETTINGS = DEV / "supervisord.conf"
 # Marks our processes, so that those a killed manager left behind can be found.
@@ -115,7 +115,7 @@ def start_manager(programs: Iterable[Program]) -> None:
     run([VENV / "bin" / "supervisord", "-c", SETTINGS], env=environment)
     if not wait_for(running, seconds=15):
         log = LOGS / "supervisord.log"
-        raise Failed(tail(log) or "the process manager does not answer", log=log)
+        raise StepError(tail(log) or "the process manager does not answer", log=log)
 
 
 def states() -> dict[str, dict[str, Any]]:
@@ -148,9 +148,9 @@ def start(program: Program) -> str:
     else:
         done = "started"
         if program.port and _taken(program.port):
-            raise Failed(
+            raise StepError(
                 f"port {program.port} is in use by another program",
-                advice=f"end that program, or choose other ports: HDXJOBS_DEV_PORT={program.port + 100} ./dev run",
+                advice=f"end that program, or choose other ports: HDXJOBS_DEV_PORT={PORTS.base + 100} ./dev run",
             )
     with suppress(xmlrpc.client.Fault):  # already starting by itself
         _manager().startProcess(program.name, False)
@@ -160,17 +160,17 @@ def start(program: Program) -> str:
 def wait(program: Program) -> None:
     """Wait until a program is ready.
 
-    :raises Failed: with the last lines of its log
+    :raises StepError: with the last lines of its log
     """
 
     def settled() -> bool:
         state = states()[program.name]["statename"]
         if state in {"FATAL", "EXITED"}:
-            raise Failed(_reason(program), log=program.log)
+            raise StepError(_reason(program), log=program.log)
         return state == "RUNNING" and (program.ready is None or program.ready())
 
     if not wait_for(settled, seconds=program.patience_s):
-        raise Failed(
+        raise StepError(
             f"not ready after {program.patience_s:.0f} seconds; its log ends:\n{tail(program.log)}",
             log=program.log,
         )
@@ -203,14 +203,23 @@ def stop_all(order: Iterable[str]) -> None:
 
 
 def strays() -> list[int]:
-    """Processes of this checkout's stack, by the mark in their environment."""
-    mark = f"{MARK}={DEV}".encode()
+    """Processes of this checkout's stack that still run, with or without a manager."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # gone, or of another user
-            if mark in (process / "environ").read_bytes().split(b"\0"):
+            if _is_ours(process):
                 found.append(int(process.name))
     return [pid for pid in found if pid != os.getpid()]
+
+
+def _is_ours(process: Path) -> bool:
+    """By the mark in its environment; two servers write over theirs and are known by name and folder."""
+    if f"{MARK}={DEV}".encode() in (process / "environ").read_bytes().split(b"\0"):
+        return True
+    if (process / "comm").read_text().strip() not in {"redis-server", "postgres"}:
+        return False
+    folder = (process / "cwd").resolve()
+    return folder.is_relative_to(DEV) or folder.is_relative_to(outside())
 
 
 def end_strays() -> None:

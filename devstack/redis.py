@@ -7,7 +7,7 @@ import shutil
 import socket
 
 from devstack.paths import DEV, PORTS
-from devstack.steps import Failed
+from devstack.steps import StepError
 
 FOLDER = DEV / "redis"
 
@@ -16,7 +16,7 @@ def command() -> str:
     """What the process manager starts."""
     program = shutil.which("redis-server")
     if not program:
-        raise Failed("redis-server is not installed")
+        raise StepError("redis-server is not installed")
     settings = {
         "bind": "127.0.0.1",
         "port": str(PORTS.redis),

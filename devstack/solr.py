@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from devstack.paths import DEV, HERE, PORTS, write
-from devstack.steps import Failed, run
+from devstack.steps import StepError, run
 
 PARTS = HERE / "solr_server"
 FOLDER = DEV / "solr"
@@ -67,7 +67,7 @@ def prepare() -> None:
     """Write Solr's home: two cores that share one configuration with CKAN's schema."""
     spec = find_spec("ckan")
     if spec is None or spec.origin is None:
-        raise Failed(
+        raise StepError(
             "CKAN is not installed in .dev/venv", advice="remove .dev/venv and run the command again"
         )
     schema = Path(spec.origin).parent / "config" / "solr" / "schema.xml"

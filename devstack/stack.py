@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from devstack import ckan, packages, postgres, processes, redis, solr
 from devstack.fakes import client
-from devstack.paths import CKAN_INI, DEV, HERE, PORTS, ROOT, VENV, make_folders
+from devstack.paths import CKAN_INI, DEV, HERE, PORT_FILE, PORTS, ROOT, VENV, make_folders, write
 from devstack.processes import Program, quoted
 from devstack.steps import step
 
@@ -102,6 +102,7 @@ def install() -> None:
 def start_servers() -> None:
     """Start PostgreSQL, Redis, Solr and the fake sinks."""
     with step("Settings and the process manager") as it:
+        write(PORT_FILE, str(PORTS.base))
         note = postgres.prepare()
         redis.prepare()
         solr.prepare()

@@ -16,7 +16,7 @@ SETUP_LOG = LOGS / "setup.log"
 LAST_LINES = 15
 
 
-class Failed(Exception):
+class StepError(Exception):
     """A step that did not work.
 
     :ivar why: what happened, a line or a few
@@ -52,7 +52,7 @@ def say(text: str = "") -> None:
 
 @contextmanager
 def step(title: str) -> Iterator[Step]:
-    """Run the body as a step and print its line; a Failed within is reported and ends the program."""
+    """Run the body as a step and print its line; a StepError within is reported and ends the program."""
     current = Step(title)
     began = time.monotonic()
     live = sys.stderr.isatty()
@@ -60,7 +60,7 @@ def step(title: str) -> Iterator[Step]:
         print(f"     …    {title}", end="", file=sys.stderr, flush=True)
     try:
         yield current
-    except Failed as failure:
+    except StepError as failure:
         say(("\r\033[K" if live else "") + report(current, time.monotonic() - began, failure))
         raise SystemExit(1) from failure
     except KeyboardInterrupt:
@@ -69,7 +69,7 @@ def step(title: str) -> Iterator[Step]:
     say(("\r\033[K" if live else "") + current.line(time.monotonic() - began))
 
 
-def report(current: Step, seconds: float, failure: Failed) -> str:
+def report(current: Step, seconds: float, failure: StepError) -> str:
     """What is shown of a failed step."""
     why = "\n         ".join(failure.why.strip().splitlines()) or "it gave no reason"
     lines = ["", f"{seconds:7.1f} s  {current.title}: FAILED", f"  why:   {why}"]
@@ -97,7 +97,7 @@ def run(
     """Run a command, keep its output in the set-up log and return it.
 
     :param user: another system user to run as; needs root
-    :raises Failed: with the last lines of the output
+    :raises StepError: with the last lines of the output
     """
     arguments = [str(part) for part in command]
     if user:
@@ -115,12 +115,12 @@ def run(
             check=False,
         )
     except OSError as exc:
-        raise Failed(f"{arguments[0]}: {exc.strerror}", advice=advice) from exc
+        raise StepError(f"{arguments[0]}: {exc.strerror}", advice=advice) from exc
     with SETUP_LOG.open("a") as log:
         log.write(f"$ {' '.join(arguments[:4])}\n{done.stdout}")
     if done.returncode:
         last = "\n".join(done.stdout.strip().splitlines()[-LAST_LINES:])
-        raise Failed(last or f"exit code {done.returncode}", log=SETUP_LOG, advice=advice)
+        raise StepError(last or f"exit code {done.returncode}", log=SETUP_LOG, advice=advice)
     return done.stdout
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import shapely
+from shapely.affinity import translate
 from shapely.geometry import MultiLineString, MultiPolygon, Polygon, box, mapping
 
 MAPLIBRE_VERSION = "6.17.0"
@@ -96,13 +97,41 @@ def ring(arcs: list[Arc], numbers: list[int]) -> Arc:
     return points
 
 
+def unwound(points: Arc) -> Arc:
+    """A ring without jumps from 180 to -180: longitudes run on beyond 180 instead.
+
+    The ring around the South Pole comes out open, a whole turn long; it is closed along the pole.
+    """
+    turned: Arc = []
+    turn = 0
+    for longitude, latitude in points:
+        step = longitude + turn - turned[-1][0] if turned else 0.0
+        turn += -360 if step > 180 else 360 if step < -180 else 0
+        turned.append((longitude + turn, latitude))
+    if abs(turned[-1][0] - turned[0][0]) > 180:
+        turned += [(turned[-1][0], -90.0), (turned[0][0], -90.0)]
+    return turned
+
+
+def flat(shell: Arc, holes: list[Arc]) -> list[Polygon]:
+    """A polygon cut at the antimeridian, its pieces within -180 and 180."""
+    whole = shapely.make_valid(Polygon(unwound(shell), [unwound(hole) for hole in holes]))
+    pieces = []
+    for turn in (-360, 0, 360):
+        piece = whole.intersection(box(turn - 180, -90, turn + 180, 90))
+        parts = [part for part in getattr(piece, "geoms", [piece]) if isinstance(part, Polygon)]
+        pieces += [translate(part, xoff=-turn) for part in parts if part.area > 0]
+    return pieces
+
+
 def read_land(package: Path, scale: str) -> tuple[MultiPolygon, MultiLineString]:
     """Land as polygons, and the borders between countries: arcs that two countries share."""
     topology = json.loads((package / f"countries-{scale}.json").read_text())
     arcs = decode_arcs(topology)
     shapes = [
-        Polygon(ring(arcs, shell), [ring(arcs, hole) for hole in holes])
+        piece
         for shell, *holes in polygons(topology["objects"]["land"])
+        for piece in flat(ring(arcs, shell), [ring(arcs, hole) for hole in holes])
     ]
     users = Counter(
         number if number >= 0 else ~number
@@ -111,7 +140,7 @@ def read_land(package: Path, scale: str) -> tuple[MultiPolygon, MultiLineString]
         for number in numbers
     )
     borders = MultiLineString([arcs[number] for number, count in users.items() if count > 1])
-    return MultiPolygon([shape for shape in shapes if shape.area > 0]), borders
+    return MultiPolygon(shapes), borders
 
 
 def rounded(coordinates: Any, decimals: int) -> Any:

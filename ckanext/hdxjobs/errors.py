@@ -269,3 +269,7 @@ class PublishError(PreviewError):
 
 class Superseded(HdxJobsError):
     """A newer upload or a deletion overtook this job; it cleans up and leaves quietly."""
+
+
+class PoolBusy(HdxJobsError):
+    """No tile can be made right now: every connection is in use, or the map database is away (HTTP 503)."""

@@ -20,16 +20,23 @@ function squaresInView(bounds) {
   return names;
 }
 
+// Squares overlap a little: all surfaces lie below this empty layer and all borders above it,
+// or the surface of one square would hide the borders of the next.
+const BETWEEN = { id: 'hdxjobs-land-between', type: 'background', paint: { 'background-opacity': 0 } };
+
 /** Put land under the layer `below` now and whenever the view moves; answers the style layers in use. */
 export function addLand(map, { folder, version, below, landLayers, scheme }) {
   const shown = new Map();
+  map.addLayer(BETWEEN, below);
 
   function add(name, zooms) {
     if (shown.has(name)) return;
     const source = `hdxjobs-land-${name}`;
     shown.set(name, { source, zooms });
     map.addSource(source, { type: 'geojson', data: `${folder}${name}.json${version}`, tolerance: 0.5 });
-    for (const layer of landLayers(source, scheme(), zooms)) map.addLayer(layer, below());
+    const [surface, borders] = landLayers(source, scheme(), zooms);
+    map.addLayer(surface, BETWEEN.id);
+    map.addLayer(borders, below);
   }
 
   function update() {

@@ -20,9 +20,8 @@ function row(layer, colour, onToggle) {
   box.type = 'checkbox';
   box.checked = true;
   box.addEventListener('change', () => onToggle(box.checked));
-  const name = document.createElement('span');
+  const name = document.createElement('bdi');
   name.className = 'hdxjobs-legend-name';
-  name.dir = 'auto';
   name.textContent = layer.name;
   label.append(box, swatch(layer, colour), name);
   return label;

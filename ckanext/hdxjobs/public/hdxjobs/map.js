@@ -24,6 +24,8 @@ class Messages {
   constructor(element, text) {
     this.element = element;
     this.text = text;
+    // What the template shows until the first word from here.
+    this.key = 'loading';
     this.line = element.querySelector('[data-hdxjobs-message]');
     this.button = element.querySelector('[data-hdxjobs-again]');
     this.download = element.querySelector('[data-hdxjobs-download]');
@@ -138,7 +140,7 @@ class PreviewMap {
     this.groundLayers = this.parts.land.addLand(this.map, {
       folder: new URL(this.settings.land, document.baseURI).href,
       version,
-      below: () => this.dataLayers()[0]?.id,
+      below: this.dataLayers()[0]?.id,
       landLayers: this.parts.style.landLayers,
       scheme: () => this.scheme,
     });

@@ -16,6 +16,11 @@ function make(tag, className, text) {
   return element;
 }
 
+/** Text of unknown direction: an Arabic name on an English page, an id on an Arabic one. */
+function isolated(text) {
+  return make('bdi', '', text);
+}
+
 function asText(value) {
   // 12 digits: more than any survey knows, and no trace of binary fractions.
   if (typeof value === 'number' && !Number.isInteger(value)) return String(Number(value.toPrecision(12)));
@@ -36,15 +41,18 @@ function shown(text, showAll) {
   const short = text.length > LONG_TEXT ? `${text.slice(0, LONG_TEXT).trimEnd()}…` : text;
   const address = webAddress(text);
   if (address) {
-    const link = make('a', '', short);
+    const link = make('a');
+    link.append(isolated(short));
     Object.assign(link, { href: address, rel: 'noopener noreferrer nofollow', target: '_blank' });
     return link;
   }
-  if (short === text) return document.createTextNode(text);
+  if (short === text) return isolated(text);
   const details = make('details');
-  const summary = make('summary', '', short);
-  summary.append(' ', make('span', 'hdxjobs-popup-more', showAll));
-  details.append(summary, make('p', '', text));
+  const summary = make('summary');
+  summary.append(isolated(short), ' ', make('span', 'hdxjobs-popup-more', showAll));
+  const whole = make('p', '', text);
+  whole.dir = 'auto';
+  details.append(summary, whole);
   return details;
 }
 
@@ -72,11 +80,10 @@ function table(pairs, text) {
   const body = make('tbody');
   for (const [name, value] of pairs) {
     const row = make('tr');
-    const head = make('th', '', name);
+    const head = make('th');
     head.scope = 'row';
-    head.dir = 'auto';
+    head.append(isolated(name));
     const cell = make('td');
-    cell.dir = 'auto';
     cell.append(shown(value, text.show_all));
     row.append(head, cell);
     body.append(row);
@@ -174,7 +181,7 @@ export class Inspector {
 
   show(content, lngLat) {
     const { clientWidth, clientHeight } = this.map.getContainer();
-    content.style.maxHeight = `${Math.max(120, Math.min(360, clientHeight - 90))}px`;
+    content.style.maxHeight = `${Math.max(140, Math.min(340, clientHeight * 0.6))}px`;
     this.popup = new this.Popup({
       closeOnClick: false,
       focusAfterOpen: false,
@@ -190,15 +197,21 @@ export class Inspector {
     const layer = this.layers.get(feature.source);
     const pairs = attributes(feature, layer);
     const titled = pairs.length > 0 && importance(pairs[0][0]) < 2;
-    const heading = make('h3', '', titled ? pairs[0][1].slice(0, LONG_TEXT) : layer.name);
-    heading.dir = 'auto';
+    const heading = make('h3');
+    heading.append(isolated(titled ? pairs[0][1].slice(0, LONG_TEXT) : layer.name));
     content.setAttribute('aria-label', heading.textContent);
     content.replaceChildren(heading);
-    if (titled && this.layers.size > 1) content.append(make('p', 'hdxjobs-popup-layer', layer.name));
+    if (titled && this.layers.size > 1) content.append(this.layerLine(layer));
     if (features.length > 1) content.append(this.pager(content, features, index));
     content.append(table(pairs, this.text));
     content.scrollTop = 0;
     this.select(feature);
+  }
+
+  layerLine(layer) {
+    const element = make('p', 'hdxjobs-popup-layer');
+    element.append(isolated(layer.name));
+    return element;
   }
 
   pager(content, features, index) {

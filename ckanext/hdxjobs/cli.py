@@ -1,0 +1,173 @@
+"""The shell door: ``ckan hdxjobs ...``.  It records, rings and tidies; it never reads a file itself."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import click
+import psycopg2
+import sqlalchemy as sa
+from ckan import model
+
+from ckanext.hdxjobs import config
+from ckanext.hdxjobs.errors import PreviewError
+from ckanext.hdxjobs.geopreview import db, hooks, mirror, record, sweep
+from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine, is_missing_table
+from ckanext.hdxjobs.geopreview.values import State
+
+# CKAN's blanket takes only functions unless told.
+__all__ = ["hdxjobs"]
+
+
+class _Group(click.Group):
+    """Turns the two faults that an administrator can mend into a line that says how."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PreviewError as error:
+            raise click.ClickException(
+                f"{error} ({error.code}; setting ckanext.hdxjobs.postgis.url)"
+            ) from error
+        except sa.exc.ProgrammingError as error:
+            if not is_missing_table(error):
+                raise
+            raise click.ClickException(record.MIGRATE) from error
+
+
+@click.group(cls=_Group, short_help="Map previews and analytics.")
+def hdxjobs() -> None:
+    """Map previews and analytics of CKAN's resources."""
+
+
+@hdxjobs.command("init-db")
+@click.option(
+    "--admin-url",
+    envvar="HDXJOBS_ADMIN_URL",
+    help="PostgreSQL URL of the map database as a role that may create roles and extensions; "
+    "default: ckanext.hdxjobs.postgis.url. Also read from HDXJOBS_ADMIN_URL, which other users cannot see.",
+)
+def init_db(admin_url: str | None) -> None:
+    """Make the map database's schema, roles and functions. May be run again at any time."""
+    loader_url = config.geo_settings().loader_url
+    try:
+        db.init(admin_url or loader_url, loader_url=loader_url, tiles_url=config.tile_settings().tiles_url)
+    except psycopg2.Error as error:
+        raise click.ClickException(f"The map database could not be set up: {str(error).strip()}") from error
+    click.secho("The map database is ready.", fg="green")
+
+
+@hdxjobs.command()
+@click.argument("names", metavar="[RESOURCE|DATASET]...", nargs=-1)
+@click.option(
+    "--all", "everything", is_flag=True, help="All resources of the site whose format may be geodata."
+)
+@click.option("--force", is_flag=True, help="Also those whose file was tried before.")
+def submit(names: tuple[str, ...], everything: bool, force: bool) -> None:
+    """Ask for the previews of resources or of whole datasets."""
+    if bool(names) == everything:
+        raise click.UsageError("Name resources or datasets, or use --all")
+    asked = 0
+    for number, resource in enumerate(_all_resources() if everything else _named(names), start=1):
+        asked += hooks.submit(resource, force=force) is not None
+        model.Session.commit()
+        if number % 1000 == 0:
+            click.echo(f"{number} resources looked at, {asked} queued", err=True)
+    click.echo(f"{asked} queued")
+
+
+@hdxjobs.command()
+@click.argument("resource_id", metavar="[RESOURCE]", required=False)
+def status(resource_id: str | None) -> None:
+    """Tell how one preview stands (as JSON), or how many are in which state."""
+    if resource_id:
+        row = record.find(resource_id)
+        if row is None:
+            raise click.ClickException(f"There is no preview of a resource {resource_id}")
+        click.echo(json.dumps(record.told(row, translate=str), indent=2, ensure_ascii=False))
+        return
+    counted = sa.select(PREVIEW.c.state, sa.func.count()).group_by(PREVIEW.c.state)
+    with engine().connect() as connection:
+        counts = {row[0]: row[1] for row in connection.execute(counted)}
+    for state in State:
+        click.echo(f"{state.value:12} {counts.get(state.value, 0)}")
+
+
+@hdxjobs.command("sweep")
+@click.option("--every", "every_s", type=click.IntRange(min=1), help="Go on, a round each so many seconds.")
+def sweep_(every_s: int | None) -> None:
+    """Queue what waits unqueued, take back what dead workers held, drop what is not wanted.
+
+    Run it each minute by cron or a timer, or let it run on with --every.
+    """
+    if every_s is None:
+        _report(sweep.run())
+        return
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    while not stop.is_set():
+        try:
+            _report(sweep.run(), quiet=True)
+        except (PreviewError, sa.exc.SQLAlchemyError) as error:
+            click.echo(f"This round was cut short: {type(error).__name__}", err=True)
+        finally:
+            model.Session.remove()
+        stop.wait(every_s)
+
+
+@hdxjobs.command()
+@click.argument("resource_ids", metavar="[RESOURCE]...", nargs=-1)
+def resync(resource_ids: tuple[str, ...]) -> None:
+    """Write the copies in the resources' extras and in the search index anew."""
+    if not resource_ids:
+        with engine().connect() as connection:
+            resource_ids = tuple(connection.execute(sa.select(PREVIEW.c.resource_id)).scalars())
+    for resource_id in resource_ids:
+        mirror.refresh(resource_id, reindex=True)
+        model.Session.remove()
+    click.echo(f"{len(resource_ids)} looked at")
+
+
+@hdxjobs.command("purge-orphans")
+@click.option("--dry-run", is_flag=True, help="Only list them.")
+def purge_orphans(dry_run: bool) -> None:
+    """Drop tables of the map database whose resource is gone or has no preview any more."""
+    record.drop_orphans()
+    orphans = sweep.purge_orphans(dry_run=dry_run)
+    for resource_id in orphans:
+        click.echo(resource_id)
+    click.echo(f"{len(orphans)} {'would be ' if dry_run else ''}purged", err=True)
+
+
+def _report(swept: sweep.Swept, *, quiet: bool = False) -> None:
+    counts = asdict(swept)
+    if any(counts.values()) or not quiet:
+        click.echo(", ".join(f"{what} {count}" for what, count in counts.items()))
+
+
+def _named(names: Iterable[str]) -> Iterable[Any]:
+    for name in names:
+        resource = hooks.resource(name)
+        package = None if resource else model.Package.get(name)
+        if resource:
+            yield resource
+        elif package:
+            yield from filter(hooks.is_candidate, hooks.resources_of(package.id))
+        else:
+            raise click.ClickException(f"There is no resource or dataset {name}")
+
+
+def _all_resources() -> Iterable[Any]:
+    package = model.package_table
+    with engine().connect() as connection:
+        package_ids = (
+            connection.execute(sa.select(package.c.id).where(package.c.state != "deleted")).scalars().all()
+        )
+    for package_id in package_ids:
+        yield from filter(hooks.is_candidate, hooks.resources_of(package_id))

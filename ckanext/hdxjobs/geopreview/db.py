@@ -1,0 +1,133 @@
+"""The map database: connections, named queries, and how its schema comes to be."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import psycopg2
+from psycopg2 import extensions, sql
+
+from ckanext.hdxjobs.errors import PreviewError
+
+SCHEMA = "hdxjobs"
+#: Raised with each change of the files in sql/.
+SCHEMA_VERSION = 1
+CONNECT_TIMEOUT_S = 5
+
+#: What psycopg2 raises when the database, not the data, is at fault.
+UNAVAILABLE = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.ReadOnlySqlTransaction)
+
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+
+
+@functools.cache
+def queries() -> dict[str, str]:
+    """The statements of sql/queries.sql by their names."""
+    parts = _NAME.split(sql_file("queries.sql"))
+    return {name: text.strip() for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def query(name: str, **identifiers: sql.Composable) -> sql.Composable:
+    """A named statement with its identifiers filled in."""
+    return sql.SQL(queries()[name]).format(**identifiers)
+
+
+def sql_file(name: str) -> str:
+    """The text of a file in sql/."""
+    return (resources.files(__package__) / "sql" / name).read_text(encoding="utf-8")
+
+
+def table(name: str) -> sql.Identifier:
+    """A layer's table, schema and all."""
+    return sql.Identifier(SCHEMA, name)
+
+
+def connect(dsn: str, *, application: str = "hdxjobs", options: str = "") -> extensions.connection:
+    """A connection; times out instead of hanging when the server is away."""
+    return psycopg2.connect(
+        dsn, connect_timeout=CONNECT_TIMEOUT_S, application_name=application, options=options
+    )
+
+
+@contextmanager
+def session(dsn: str, *, error: type[PreviewError]) -> Iterator[extensions.connection]:
+    """A connection that is closed at the end; a database that is away becomes ``error``.
+
+    Commit by ``with connection:`` inside.
+    """
+    connection = None
+    try:
+        connection = connect(dsn)
+        yield connection
+    except UNAVAILABLE as away:
+        code = "database-unavailable"
+        raise error(code) from away
+    finally:
+        if connection is not None:
+            connection.close()
+
+
+def init(admin_dsn: str, *, loader_url: str, tiles_url: str) -> None:
+    """Make extension, roles, schema and functions; may be run again at any time.
+
+    :param admin_dsn: the map database as a role that may create roles and extensions
+    :param loader_url: URL of the role that will own the schema and its tables
+    :param tiles_url: URL of the role that may only run the tile functions
+    """
+    admin = connect(admin_dsn)
+    try:
+        with admin, admin.cursor() as cursor:
+            cursor.execute("SELECT current_user, current_database()")
+            admin_name, database = cursor.fetchone() or ("", "")
+            roles = [_role(cursor, url, admin_name) for url in dict.fromkeys((loader_url, tiles_url))]
+            loader, tiles = roles[0], roles[-1]
+            names = {
+                "loader": sql.Identifier(loader),
+                "tiles": sql.Identifier(tiles),
+                "database": sql.Identifier(database),
+            }
+            cursor.execute(sql.SQL(sql_file("admin.sql")).format(**names))
+            if tiles != loader:
+                cursor.execute(sql.SQL(sql_file("reader.sql")).format(**names))
+    finally:
+        admin.close()
+    _install(loader_url, tiles)
+
+
+def _role(cursor: Any, url: str, admin_name: str) -> str:
+    """Make sure that the role of a URL exists and has the URL's password."""
+    parts = urlsplit(url)
+    name, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if not name or name == admin_name:
+        return name or admin_name
+    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name])
+    verb = sql.SQL("ALTER" if cursor.fetchone() else "CREATE")
+    cursor.execute(
+        sql.SQL("{verb} ROLE {name} LOGIN PASSWORD {password}").format(
+            verb=verb, name=sql.Identifier(name), password=sql.Literal(password or None)
+        )
+    )
+    return name
+
+
+def _install(loader_url: str, tiles: str) -> None:
+    """Run the schema and the functions as their owner."""
+    owner = connect(loader_url)
+    try:
+        with owner, owner.cursor() as cursor:
+            cursor.execute(query("lock_schema"))
+            cursor.execute(query("postgis_schema"))
+            (postgis,) = cursor.fetchone() or ("public",)
+            cursor.execute(query("fix_search_path", postgis=sql.Identifier(postgis)))
+            cursor.execute(sql_file("schema.sql"))
+            cursor.execute(sql_file("tiles.sql"))
+            cursor.execute(sql.SQL(sql_file("grants.sql")).format(tiles=sql.Identifier(tiles)))
+            cursor.execute(query("note_version"), {"version": SCHEMA_VERSION})
+    finally:
+        owner.close()

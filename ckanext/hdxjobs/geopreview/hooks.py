@@ -1,0 +1,210 @@
+"""A dataset was saved or went away: which files are geodata, and new?
+
+Runs inside the save's own transaction, in a savepoint, so that a rolled-back save leaves nothing and
+our fault never spoils a save.  The bell rings after the commit.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from ckan import model
+from sqlalchemy import event
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session, SessionTransaction
+
+from ckanext.hdxjobs import config, queues
+from ckanext.hdxjobs.geopreview import mirror, record, rules
+from ckanext.hdxjobs.geopreview.preview import is_missing_table, savepoint
+
+log = logging.getLogger(__name__)
+
+#: What was asked for: resource id -> generation.
+Asked = dict[str, int]
+
+#: Where a session keeps the previews to ring for once it is committed:
+#: resource id -> (generation, the transaction that asked).
+_PENDING = "hdxjobs_pending"
+
+
+def dataset_saved(package_id: str) -> None:
+    """Compare the saved resources with the ledger; ask for what is new, drop what is gone."""
+    _safely(lambda connection: _reconcile(connection, package_id), package_id)
+
+
+def dataset_gone(reference: str) -> None:
+    """A dataset was deleted or purged: its previews go at once.
+
+    :param reference: the dataset's id, or its name as the caller of package_delete may give it
+    """
+
+    def drop(connection: Connection) -> Asked:
+        package = model.package_table
+        by_name = sa.select(package.c.id).where(package.c.name == reference)
+        return _drop_all(connection, connection.execute(by_name).scalar_one_or_none() or reference)
+
+    _safely(drop, reference)
+
+
+def submit(wanted: Mapping[Any, Any], *, force: bool) -> int | None:
+    """Ask for one resource's preview; the new generation, or None when there was nothing to do.
+
+    Unlike a save, this may fail: the caller wants to know.
+    """
+    with savepoint() as connection:
+        asked = _ask(connection, wanted, force=force)
+        _mirror(connection, wanted["package_id"])
+    _after_commit(asked)
+    return asked.get(wanted["id"])
+
+
+def remove(unwanted: Mapping[Any, Any]) -> bool:
+    """An editor wants no preview of this file; False when there was none."""
+    with savepoint() as connection:
+        dropped = record.drop(connection, [unwanted["id"]], for_good=True)
+        _mirror(connection, unwanted["package_id"])
+    return bool(dropped)
+
+
+def resources_of(package_id: str) -> list[Mapping[Any, Any]]:
+    """A dataset's active resources as the database has them, whose values are the same at each save."""
+    return _resources(model.resource_table.c.package_id == package_id)
+
+
+def resource(resource_id: str) -> Mapping[Any, Any] | None:
+    """One active resource, as ``resources_of`` tells it."""
+    found = _resources(model.resource_table.c.id == resource_id)
+    return found[0] if found else None
+
+
+def _resources(which: sa.ColumnElement[bool]) -> list[Mapping[Any, Any]]:
+    table = model.resource_table
+    fields = [table.c[name] for name in (*rules.FINGERPRINT_FIELDS, "id", "package_id", "name", "extras")]
+    query = sa.select(*fields).where(which, table.c.state == "active")
+    return list(model.Session.connection().execute(query).mappings())
+
+
+def is_candidate(found: Mapping[Any, Any]) -> bool:
+    """Whether a resource may be geodata."""
+    return rules.is_candidate(
+        declared_format=found["format"] or "", name=found["name"] or "", url=found["url"] or ""
+    )
+
+
+def bell(resource_id: str, generation: int) -> queues.Bell:
+    """The doorbell of one import."""
+    return queues.Bell(
+        queue=queues.GEO,
+        job="ckanext.hdxjobs.geopreview.job.run_preview",
+        args=(resource_id, generation),
+        key=bell_key(resource_id, generation),
+        title=f"Map preview of resource {resource_id}, generation {generation}",
+        timeout_s=config.geo_settings().job_timeout_s,
+    )
+
+
+def bell_key(resource_id: str, generation: int) -> str:
+    """What names a preview in a job's id; a resource id may hold signs that RQ refuses."""
+    return f"geo-{rules.layer_id(resource_id, '')}-g{generation}"
+
+
+def _safely(work: Callable[[Connection], Asked], package_id: str) -> None:
+    try:
+        with savepoint() as connection:
+            asked = work(connection)
+        _after_commit(asked)
+    except Exception as error:
+        if is_missing_table(error):
+            log.error("Dataset %s is saved, but gets no map previews: %s", package_id, record.MIGRATE)
+        else:
+            log.exception("Dataset %s is saved, but its map previews could not be queued", package_id)
+
+
+def _reconcile(connection: Connection, package_id: str) -> Asked:
+    package = model.package_table
+    state = connection.execute(
+        sa.select(package.c.state).where(package.c.id == package_id)
+    ).scalar_one_or_none()
+    if state in (None, "deleted"):
+        return _drop_all(connection, package_id)
+    candidates = {found["id"]: found for found in resources_of(package_id) if is_candidate(found)}
+    rows = record.rows_of_package(connection, package_id)
+    if gone := rows.keys() - candidates.keys():
+        record.drop(connection, gone)
+    asked: Asked = {}
+    if config.enabled():
+        for found in candidates.values():
+            asked |= _ask(connection, found, force=False)
+    if rows or asked:
+        _mirror(connection, package_id)
+    return asked
+
+
+def _drop_all(connection: Connection, package_id: str) -> Asked:
+    record.drop(connection, record.rows_of_package(connection, package_id).keys())
+    return {}
+
+
+def _ask(connection: Connection, wanted: Mapping[Any, Any], *, force: bool) -> Asked:
+    generation = record.want(
+        connection,
+        resource_id=wanted["id"],
+        package_id=wanted["package_id"],
+        fingerprint=rules.fingerprint(wanted),
+        force=force,
+    )
+    return {} if generation is None else {wanted["id"]: generation}
+
+
+def _mirror(connection: Connection, package_id: str) -> None:
+    mirror.restore(connection, resources_of(package_id), record.rows_of_package(connection, package_id))
+
+
+def _after_commit(asked: Asked) -> None:
+    session = model.Session()
+    asking = session.get_nested_transaction() or session.get_transaction()
+    pending = session.info.setdefault(_PENDING, {})
+    pending.update({resource_id: (generation, asking) for resource_id, generation in asked.items()})
+
+
+@event.listens_for(model.Session, "after_commit")
+def _ring(session: Session) -> None:
+    """The save is committed (not only a savepoint of it): ring for what it asked."""
+    if session.in_nested_transaction():
+        return
+    pending = session.info.pop(_PENDING, {})
+    try:
+        unheard = [
+            resource_id
+            for resource_id, (generation, _) in pending.items()
+            if not queues.ring(bell(resource_id, generation))
+        ]
+        if unheard:
+            record.unring(unheard)
+    except Exception:
+        log.exception("%s map previews are recorded but not queued; the sweep will", len(pending))
+
+
+@event.listens_for(model.Session, "after_soft_rollback")
+def _forget(session: Session, rolled_back: SessionTransaction) -> None:
+    """What a rolled-back transaction, or a savepoint inside it, asked for is not wanted."""
+    pending = session.info.get(_PENDING, {})
+    for resource_id, (_, asking) in list(pending.items()):
+        if _is_within(asking, rolled_back):
+            del pending[resource_id]
+
+
+@event.listens_for(model.Session, "after_transaction_end")
+def _forget_unfinished(session: Session, ended: SessionTransaction) -> None:
+    """A session closed without a commit asked for nothing."""
+    if ended.parent is None:
+        session.info.pop(_PENDING, None)
+
+
+def _is_within(transaction: SessionTransaction | None, outer: SessionTransaction) -> bool:
+    while transaction is not None and transaction is not outer:
+        transaction = transaction.parent
+    return transaction is outer

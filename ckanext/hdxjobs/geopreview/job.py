@@ -1,0 +1,240 @@
+"""The hallway itself: one import from the bell to the recorded outcome.
+
+The only module that knows the order of the steps, owns the work folder and judges what an error means.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import logging
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import rq
+from rq.timeouts import JobTimeoutException
+
+from ckanext.hdxjobs import config
+from ckanext.hdxjobs.errors import LoadError, PreviewError, Superseded
+from ckanext.hdxjobs.geopreview import (
+    attempt,
+    db,
+    detect,
+    fetch,
+    load,
+    mirror,
+    publish,
+    reader,
+    source,
+    sweep,
+)
+from ckanext.hdxjobs.geopreview.attempt import Claim
+from ckanext.hdxjobs.geopreview.pulse import Pulse
+from ckanext.hdxjobs.geopreview.values import Layer, Notice, Outcome, Phase, State, Table
+
+log = logging.getLogger(__name__)
+
+#: prctl's number for "send me this signal when my parent dies" (linux/prctl.h).
+_PR_SET_PDEATHSIG = 1
+
+#: Seconds to wait for another import of the same resource to notice that it was overtaken.
+_LOCK_WAIT_S = 30
+
+
+def run_preview(resource_id: str, generation: int) -> None:
+    """Make a preview; what the bell on geo_q calls.  Does nothing when the row does not wait for it."""
+    _die_with_worker()
+    claim = attempt.claim(resource_id, generation)
+    if claim is None:
+        log.info("Preview of %s, generation %s: nothing to do", resource_id, generation)
+        return
+    settings = config.geo_settings()
+    started = time.monotonic()
+    try:
+        with Pulse(claim) as pulse, _alone(resource_id, settings.loader_url):
+            outcome = _import(claim, settings, pulse)
+        _succeed(claim, outcome, seconds=time.monotonic() - started)
+    except Superseded:
+        _leave(claim, settings.loader_url)
+    except PreviewError as error:
+        _fail(claim, error, settings.loader_url)
+    except JobTimeoutException:
+        _fail(claim, LoadError("too-slow", limit=settings.job_timeout_s), settings.loader_url)
+    except Exception:
+        log.exception("Preview of %s, generation %s: unexpected failure", resource_id, generation)
+        _fail(claim, LoadError("internal"), settings.loader_url)
+    sweep.run_sometimes()
+
+
+def _import(claim: Claim, settings: config.GeoSettings, pulse: Pulse) -> Outcome:
+    if claim.attempt > 1:
+        publish.discard(resource_id=claim.resource_id, generation=claim.generation, dsn=settings.loader_url)
+    limits = reader.Limits(timeout_s=settings.reader_timeout_s, memory_bytes=settings.reader_memory_bytes)
+    with _work_folder(settings.work_folder) as folder:
+        layers, notices = _layers(claim, settings, pulse, limits, folder)
+        with pulse.phase(Phase.LOAD):
+            tables = _load(layers, settings, pulse, limits)
+        with pulse.phase(Phase.PUBLISH):
+            tile_sets = publish.publish(
+                tables, resource_id=claim.resource_id, generation=claim.generation, dsn=settings.loader_url
+            )
+    return Outcome(tile_sets, (*notices, *(notice for table in tables for notice in table.notices)))
+
+
+def _layers(
+    claim: Claim, settings: config.GeoSettings, pulse: Pulse, limits: reader.Limits, folder: Path
+) -> tuple[tuple[Layer, ...], tuple[Notice, ...]]:
+    with pulse.phase(Phase.FETCH):
+        download = fetch.fetch(
+            source.find(claim.resource_id, claim.generation),
+            folder=folder,
+            max_bytes=settings.max_download_bytes,
+            connect_timeout_s=settings.connect_timeout_s,
+            read_timeout_s=settings.read_timeout_s,
+            deadline_s=settings.download_timeout_s,
+            hosts_allowed=settings.link_hosts_allowed,
+            proxy=settings.download_proxy,
+            progress=pulse.progress,
+        )
+    with pulse.phase(Phase.DETECT):
+        return detect.detect(
+            download,
+            folder=folder,
+            max_unpacked_bytes=settings.max_unpacked_bytes,
+            max_layers=settings.max_layers,
+            reader=limits,
+        )
+
+
+def _load(
+    layers: tuple[Layer, ...], settings: config.GeoSettings, pulse: Pulse, limits: reader.Limits
+) -> list[Table]:
+    """All layers of the file; the cap on features is for all of them together."""
+    tables: list[Table] = []
+    for number, layer in enumerate(layers):
+
+        def progress(fraction: float | None, done: int = number) -> None:
+            pulse.progress(None if fraction is None else (done + fraction) / len(layers))
+
+        left = settings.max_features - sum(table.row_count for table in tables)
+        tables.append(
+            load.load(layer, dsn=settings.loader_url, max_features=left, reader=limits, progress=progress)
+        )
+    return tables
+
+
+def _succeed(claim: Claim, outcome: Outcome, *, seconds: float) -> None:
+    if not attempt.succeed(claim, outcome):
+        log.info("Preview of %s, generation %s: superseded at the end", claim.resource_id, claim.generation)
+        return
+    log.info(
+        "Preview of %s, generation %s: ready in %.2f s, %s layers, %s features",
+        claim.resource_id,
+        claim.generation,
+        seconds,
+        len(outcome.tile_sets),
+        sum(tile_set.feature_count for tile_set in outcome.tile_sets),
+    )
+    mirror.ensure_view(claim.resource_id)
+    mirror.refresh(claim.resource_id)
+
+
+def _fail(claim: Claim, error: PreviewError, dsn: str) -> None:
+    """Record why, and leave nothing behind; what served before goes on serving unless it is no geodata now."""
+    state = attempt.fail(claim, error)
+    log.info(
+        "Preview of %s, generation %s, attempt %s: %s (%s)",
+        claim.resource_id,
+        claim.generation,
+        claim.attempt,
+        state.value if state else "superseded",
+        error.code,
+    )
+    _tidy(claim, dsn, everything=state is State.UNSUPPORTED)
+    if state in (State.FAILED, State.UNSUPPORTED):
+        mirror.refresh(claim.resource_id)
+
+
+def _leave(claim: Claim, dsn: str) -> None:
+    """Overtaken: clean up quietly.  If nobody did (this very generation is live or was buried), start afresh."""
+    _tidy(claim, dsn, everything=False)
+    again = attempt.again(claim, above=_newest(claim, dsn))
+    log.info(
+        "Preview of %s, generation %s: %s",
+        claim.resource_id,
+        claim.generation,
+        "asked for again" if again else "superseded",
+    )
+
+
+def _newest(claim: Claim, dsn: str) -> int:
+    try:
+        return publish.newest(resource_id=claim.resource_id, dsn=dsn)
+    except PreviewError:
+        return claim.generation
+
+
+def _tidy(claim: Claim, dsn: str, *, everything: bool) -> None:
+    """Drop half-made tables; when the map database is away, the sweep does it later."""
+    drop = publish.retire if everything else publish.discard
+    try:
+        drop(resource_id=claim.resource_id, generation=claim.generation, dsn=dsn)
+    except PreviewError as error:
+        log.warning(
+            "Tables of %s, generation %s stay for the sweep: %s",
+            claim.resource_id,
+            claim.generation,
+            error.code,
+        )
+
+
+@contextmanager
+def _alone(resource_id: str, dsn: str) -> Iterator[None]:
+    """Never two imports of one resource at once: a lock that vanishes with this process.
+
+    :raises LoadError: code "interrupted" when another import does not end
+    """
+    number = int.from_bytes(
+        hashlib.sha256(f"hdxjobs.import:{resource_id}".encode()).digest()[:8], "big", signed=True
+    )
+    with db.session(dsn, error=LoadError) as connection:
+        with connection.cursor() as cursor:
+            if not _locked(cursor, number):
+                raise LoadError("interrupted")
+        connection.commit()
+        yield
+
+
+def _locked(cursor: Any, number: int) -> bool:
+    until = time.monotonic() + _LOCK_WAIT_S
+    while True:
+        cursor.execute(db.queries()["try_import_lock"], {"number": number})
+        if (cursor.fetchone() or (False,))[0]:
+            return True
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.5)
+
+
+@contextmanager
+def _work_folder(parent: Path) -> Iterator[Path]:
+    """A folder of the job's own, readable by nobody else; gone at the end."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=sweep.FOLDER_PREFIX, dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _die_with_worker() -> None:
+    """RQ never stops the orphan of a killed worker: let the kernel do it (Linux only)."""
+    if sys.platform == "linux" and rq.get_current_job() is not None:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

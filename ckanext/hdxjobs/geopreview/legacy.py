@@ -1,0 +1,91 @@
+"""``shape_info``: the history of a preview in the form that clients of the original HDX stack know.
+
+A list, newest last, at most ten entries; absent values are the text "None".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ckanext.hdxjobs.geopreview.values import TileSet
+
+Entry = dict[str, Any]
+
+#: The resource extra that carries the history, as a JSON text.
+EXTRA = "shape_info"
+
+MAX_ENTRIES = 10
+NONE = "None"
+
+#: Our field types in the words of PostgreSQL's catalogue.
+_DATA_TYPES = {
+    "integer": "integer",
+    "number": "numeric",
+    "boolean": "boolean",
+    "date": "date",
+    "datetime": "timestamp with time zone",
+    "time": "time without time zone",
+}
+
+
+def _entry(*, state: str, message: str, timestamp: str, **more: Any) -> Entry:
+    entry = {
+        "state": state,
+        "message": message,
+        "layer_id": NONE,
+        "error_type": NONE,
+        "error_class": NONE,
+        "timestamp": timestamp,
+    }
+    return entry | more
+
+
+def processing(*, timestamp: str) -> Entry:
+    """The preview was asked for, or is tried again."""
+    return _entry(state="processing", message="The map preview is being made", timestamp=timestamp)
+
+
+def success(tile_sets: Sequence[TileSet], *, dropped: int, timestamp: str) -> Entry:
+    """The preview is ready.
+
+    :param tile_sets: at least one; the first gives layer id, box and fields
+    :param dropped: features of the file that are not on the map
+    """
+    first = tile_sets[0]
+    note = f", {dropped} features without a place on the map were left out" if dropped else ""
+    return _entry(
+        state="success",
+        message="Import successful" + note,
+        timestamp=timestamp,
+        layer_id=first.layer_id,
+        bounding_box=_box(first),
+        layer_fields=[
+            {"field_name": field.key, "data_type": _DATA_TYPES.get(field.type, "character varying")}
+            for field in first.fields
+        ],
+    )
+
+
+def failure(*, message: str, error_type: str, error_class: str, timestamp: str) -> Entry:
+    """The preview could not be made."""
+    return _entry(
+        state="failure",
+        message=message,
+        timestamp=timestamp,
+        type=error_type,
+        error_type=error_type,
+        error_class=error_class,
+    )
+
+
+def appended(history: Sequence[Entry], entry: Entry) -> list[Entry]:
+    """The history with one more entry, cut to the newest ten."""
+    return [*history, entry][-MAX_ENTRIES:]
+
+
+def _box(tile_set: TileSet) -> str:
+    if tile_set.bbox_lonlat is None:
+        return NONE
+    west, south, east, north = tile_set.bbox_lonlat
+    return f"BOX({west} {south},{east} {north})"

@@ -1,0 +1,143 @@
+"""The child process that parses a file: one GDAL driver, under limits, without secrets.
+
+Started by ``reader`` as ``python -I -m ckanext.hdxjobs.geopreview.parser``.  A
+request comes as one JSON object on standard input; the report leaves as one
+JSON object on the descriptor that the request names, features leave as an Arrow
+IPC stream on standard output.  Nothing here trusts the file, and nothing
+outside trusts this process.
+
+GDAL is loaded only after all of its vector drivers but one were switched off:
+a VRT, a WFS description or a connection string is then just a file that the one
+driver refuses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import math
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+#: Vector drivers of the GDAL builds that pyogrio ships and that distributions ship (3.4 to 3.12).
+_DRIVER_NAMES = (
+    "ADBC,AIVector,ARCGEN,AVCBin,AVCE00,AmigoCloud,Arrow,Aeronav,BAG,BNA,CAD,CSV,CSW,Carto,Cloudant,"
+    "CouchDB,DGN,DODS,DWG,DXF,EDIGEO,EEDA,ESRI Shapefile,ESRIJSON,ElasticSearch,Elasticsearch,FileGDB,"
+    "FlatGeobuf,GDALG,GML,GMLAS,GPKG,GPSBabel,GPSTrackMaker,GPX,GRASS,GTFS,GTM,Geoconcept,GeoJSON,"
+    "GeoJSONSeq,GeoRSS,HANA,HTF,HTTP,IDB,INGRES,Idrisi,Interlis 1,Interlis 2,JML,JSONFG,JP2ECW,JP2KAK,"
+    "JP2OpenJPEG,KML,KMLSuperOverlay,LIBKML,LVBAG,MBTiles,MEM,MSSQLSpatial,MVT,MapInfo File,MapML,Memory,"
+    "MiraMonVector,MongoDBv3,MySQL,NAS,NGW,NTF,OAPIF,OCI,ODBC,ODS,OGCAPI,OGR_GMT,OGR_OGDI,OGR_PDS,"
+    "OGR_SDE,OGR_VRT,OSM,OpenAir,OpenFileGDB,OpenJPEG,PCIDSK,PDF,PDS4,PGDUMP,PGeo,PLSCENES,PMTiles,"
+    "Parquet,PostgreSQL,REC,S57,SEGUKOOA,SEGY,SOSI,SQLite,SUA,SVG,SXF,Selafin,TIGER,TopoJSON,UK .NTF,VDV,"
+    "VFK,VICAR,VRT,WAsP,WFS,WFS3,Walk,XLS,XLSX,XPlane,netCDF"
+)
+KNOWN_DRIVERS = _DRIVER_NAMES.split(",")
+
+#: Rows in a batch, and bytes of geometry after which GDAL ends a batch early.
+BATCH_ROWS = 8192
+BATCH_BYTES = 512 * 1024**2
+
+#: Bytes that this process may write to a file; it needs only its error log.
+MAX_FILE_BYTES = 1024**2
+MAX_OPEN_FILES = 64
+PR_SET_PDEATHSIG = 1
+
+
+class RefusalError(Exception):
+    """The file cannot be read; becomes the parent's error of the same code."""
+
+    def __init__(self, code: str, **params: Any) -> None:
+        super().__init__(code)
+        self.code = code
+        self.params = params
+
+
+def main() -> None:
+    """Answer the one request on standard input."""
+    request = json.load(sys.stdin)
+    report_to = os.fdopen(int(request["report_fd"]), "w", encoding="utf-8")
+    lock_down(request)
+    try:
+        report = answer(request)
+    except RefusalError as refusal:
+        report = {"error": {"code": refusal.code, "params": refusal.params}}
+    with contextlib.suppress(BrokenPipeError):
+        json.dump(report, report_to)
+        report_to.close()
+    leave()
+
+
+def leave() -> NoReturn:
+    """End without running the libraries' destructors: all is said, and a hostile file may have bent them."""
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def lock_down(request: dict[str, Any]) -> None:
+    """Take limits that cannot be raised again, and die with the parent."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != request["parent_pid"]:
+        os._exit(1)
+    cpu_s = math.ceil(request["timeout_s"]) + 5
+    for limit, value in (
+        (resource.RLIMIT_AS, request["memory_bytes"]),
+        (resource.RLIMIT_CPU, cpu_s),
+        (resource.RLIMIT_FSIZE, MAX_FILE_BYTES),
+        (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(limit, (value, value))
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Run the verb that was asked for."""
+    pyogrio = load_gdal(request["driver"], request.get("encoding"))
+    from ckanext.hdxjobs.geopreview import parsing  # noqa: PLC0415 (it loads GDAL's Python side)
+
+    path, label = Path(request["path"]), request["format"]
+    try:
+        if request["verb"] == "inspect":
+            return parsing.inspect(path, driver=request["driver"])
+        return parsing.stream(path, layer=request["layer"], rows=BATCH_ROWS, sink=sys.stdout.buffer)
+    except parsing.UnfitError as unfit:
+        raise RefusalError(unfit.code, **unfit.params) from unfit
+    except BrokenPipeError:
+        leave()
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, *parsing.READ_ERRORS) as error:
+        raise refusal(error, path=path, label=label) from error
+
+
+def load_gdal(driver: str, encoding: str | None) -> Any:
+    """Import pyogrio with one vector driver, and refuse to go on with more.
+
+    :param encoding: of a Shapefile's texts, where it is known better than GDAL would guess
+    """
+    os.environ["OGR_SKIP"] = ",".join(name for name in KNOWN_DRIVERS if name != driver)
+    os.environ["OGR_ARROW_MEM_LIMIT"] = str(BATCH_BYTES)
+    if encoding:
+        os.environ["SHAPE_ENCODING"] = encoding
+    import pyogrio  # noqa: PLC0415 (the environment must be set first)
+
+    others = set(pyogrio.list_drivers()) - {driver}
+    if others:
+        message = f"drivers that should be off are on: {sorted(others)}"
+        raise RuntimeError(message)
+    return pyogrio
+
+
+def refusal(error: Exception, *, path: Path, label: str) -> RefusalError:
+    """GDAL's complaint in words that name no path of this machine."""
+    text = str(error)
+    if "not recognized as being in a supported file format" in text:
+        return RefusalError("not-geodata")
+    reason = text.replace(str(path), path.name).replace(str(path.parent), "").strip()[:300]
+    return RefusalError("unreadable", format=label, reason=reason or type(error).__name__)
+
+
+if __name__ == "__main__":
+    main()

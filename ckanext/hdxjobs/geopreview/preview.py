@@ -1,0 +1,109 @@
+"""The table ``hdxjobs_preview`` in CKAN's database: one row a resource, the truth about its preview.
+
+All moments are ``timestamptz`` from the database's clock.
+
+- ``generation`` rises with each new file, and with each preview asked for again.
+- ``fingerprint`` is ``rules.fingerprint`` of the wanted file; "" when the resource went away, so that
+  it counts as new when it comes back.
+- ``attempt`` counts the jobs that claimed this generation.
+- ``rung_at``: when geo_q was last rung for the row; null when that failed.
+- ``retired_at``: when the tables of a deleted preview were dropped from PostGIS.
+- ``layers``: what is served now, of whichever generation is live.
+- ``shape_info``: the history that the resource's extras mirror.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+import sqlalchemy as sa
+from ckan import model
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Connection, RowMapping
+
+Row = RowMapping
+
+#: PostgreSQL's code for a table that does not exist.
+_UNDEFINED_TABLE = "42P01"
+
+#: The moment of the statement, not of its transaction's begin.
+CLOCK = sa.func.clock_timestamp()
+
+_MOMENT = sa.DateTime(timezone=True)
+
+PREVIEW = sa.Table(
+    "hdxjobs_preview",
+    tk.BaseModel.metadata,
+    sa.Column("resource_id", sa.UnicodeText, primary_key=True),
+    sa.Column("package_id", sa.UnicodeText, nullable=False),
+    sa.Column("fingerprint", sa.UnicodeText, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("state", sa.UnicodeText, nullable=False),
+    sa.Column("phase", sa.UnicodeText),
+    sa.Column("progress", sa.Float),
+    sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("queued_at", _MOMENT),
+    sa.Column("rung_at", _MOMENT),
+    sa.Column("started_at", _MOMENT),
+    sa.Column("heartbeat_at", _MOMENT),
+    sa.Column("finished_at", _MOMENT),
+    sa.Column("next_at", _MOMENT),
+    sa.Column("retired_at", _MOMENT),
+    sa.Column("error_code", sa.UnicodeText),
+    sa.Column("error_class", sa.UnicodeText),
+    sa.Column("error_params", JSONB),
+    sa.Column("notices", JSONB, nullable=False, server_default=sa.text("'[]'::jsonb")),
+    sa.Column("layers", JSONB, nullable=False, server_default=sa.text("'[]'::jsonb")),
+    sa.Column("shape_info", JSONB, nullable=False, server_default=sa.text("'[]'::jsonb")),
+)
+
+
+def engine() -> sa.engine.Engine:
+    """CKAN's database; transactions taken from it are independent of the session's."""
+    bound: sa.engine.Engine | None = model.meta.engine
+    if bound is None:
+        raise RuntimeError("CKAN's database is not set up yet")
+    return bound
+
+
+@contextmanager
+def savepoint() -> Iterator[Connection]:
+    """The session's own connection inside a savepoint: our fault undoes our part and nothing else.
+
+    It is a savepoint of the connection, not of the session: that one would fire CKAN's commit events.
+    """
+    connection = model.Session.connection()
+    nested = connection.begin_nested()
+    try:
+        yield connection
+    except BaseException:
+        nested.rollback()
+        raise
+    nested.commit()
+
+
+def is_missing_table(error: Exception) -> bool:
+    """Whether a statement failed because the migration has not run yet."""
+    return getattr(getattr(error, "orig", None), "pgcode", None) == _UNDEFINED_TABLE
+
+
+def write(statement: sa.Update) -> int:
+    """Run a statement in a short transaction of its own; the number of rows it changed."""
+    with engine().begin() as connection:
+        return int(connection.execute(statement).rowcount)
+
+
+def blank() -> dict[str, Any]:
+    """The values of a run that has not begun."""
+    moments = ("started_at", "heartbeat_at", "finished_at", "next_at", "retired_at", "rung_at")
+    told = ("phase", "progress", "error_code", "error_class", "error_params")
+    return dict.fromkeys(moments + told) | {"notices": []}
+
+
+def stamp(clock: datetime) -> str:
+    """A moment as the original stack writes it: ISO 8601, UTC, without an offset."""
+    return clock.astimezone(timezone.utc).replace(tzinfo=None).isoformat()

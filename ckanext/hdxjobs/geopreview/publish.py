@@ -1,0 +1,166 @@
+"""Table -> TileSet: indexes, then one short transaction that puts all layers of a resource in place.
+
+A generation can only raise ``live_gen``.  Whatever dies before the flip leaves
+the older layers serving; the tables left behind are found in the registry.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions, sql
+
+from ckanext.hdxjobs.errors import PublishError, Superseded
+from ckanext.hdxjobs.geopreview import db, rules
+from ckanext.hdxjobs.geopreview.values import Table, TileSet
+
+log = logging.getLogger(__name__)
+
+#: Seconds after which a table that was loaded but never published belongs to no living import.
+ABANDONED_S = 86_400
+
+
+def publish(tables: Sequence[Table], *, resource_id: str, generation: int, dsn: str) -> tuple[TileSet, ...]:
+    """Serve these tables and nothing else as the layers of a resource.
+
+    :raises Superseded: this generation or a newer one is live, or the resource was deleted
+    :raises PublishError: not one feature can be drawn, or the map database is away
+    """
+    _refuse_invisible(tables)
+    tile_sets = tuple(_tile_set(table) for table in tables)
+    with db.session(dsn, error=PublishError) as connection:
+        for table in tables:
+            _index(connection, table.table_name)
+        with connection, connection.cursor() as cursor:
+            _flip(cursor, tile_sets, {"resource_id": resource_id, "generation": generation})
+    return tile_sets
+
+
+def _refuse_invisible(tables: Sequence[Table]) -> None:
+    """A map needs at least one feature; say what happened to them all."""
+    if any(table.drawable_count for table in tables):
+        return
+    astray = [notice for table in tables for notice in table.notices if notice.code == "out-of-range"]
+    if astray:
+        raise PublishError("coordinates-out-of-range", example=astray[0].example)
+    raise PublishError("no-geometry", count=sum(table.row_count for table in tables))
+
+
+def _tile_set(table: Table) -> TileSet:
+    layer = table.layer
+    return TileSet(
+        layer_id=layer.layer_id,
+        resource_id=layer.resource_id,
+        generation=layer.generation,
+        name=layer.name,
+        geometry_type=table.geometry_type,
+        feature_count=table.row_count,
+        bbox_lonlat=table.bbox_lonlat,
+        fields=layer.fields,
+        source_crs=layer.source_crs,
+        minzoom=0,
+        maxzoom=rules.max_zoom(table.bbox_lonlat),
+    )
+
+
+def _index(connection: extensions.connection, table_name: str) -> None:
+    with connection, connection.cursor() as cursor:
+        table = db.table(table_name)
+        try:
+            cursor.execute(db.query("index_table", table=table, index=sql.Identifier(f"{table_name}_geom")))
+        except psycopg2.errors.UndefinedTable as error:
+            # A deletion was quicker.
+            raise Superseded(table_name) from error
+        cursor.execute(db.query("analyze_table", table=table))
+
+
+def _flip(cursor: Any, tile_sets: Sequence[TileSet], identity: dict[str, Any]) -> None:
+    cursor.execute(db.query("lock_timeout"))
+    cursor.execute(db.query("lock_resource"), identity)
+    cursor.execute(db.query("overtaken"), identity)
+    (overtaken,) = cursor.fetchone() or (True,)
+    if overtaken:
+        raise Superseded(identity["resource_id"])
+    for tile_set in tile_sets:
+        cursor.execute(
+            db.query("publish_layer"),
+            {
+                "layer_id": tile_set.layer_id,
+                "generation": tile_set.generation,
+                "minzoom": tile_set.minzoom,
+                "maxzoom": tile_set.maxzoom,
+            },
+        )
+        if cursor.rowcount != 1:
+            raise Superseded(identity["resource_id"])
+    cursor.execute(db.query("flip"), identity)
+    cursor.execute(db.query("retire_older"), identity)
+
+
+def discard(*, resource_id: str, generation: int, dsn: str) -> int:
+    """Drop the tables of a generation that never went live; the number of tables dropped."""
+    with db.session(dsn, error=PublishError) as connection:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(db.query("staged_tables"), {"resource_id": resource_id, "generation": generation})
+            names = [name for (name,) in cursor.fetchall()]
+        return _drop(connection, names)
+
+
+def retire(*, resource_id: str, dsn: str, generation: int) -> int:
+    """Delete: nothing up to this generation is served from now on, or ever again.
+
+    Not one tile more is given out once this returns.  A table that a running
+    query still holds is left to the janitor.
+
+    :returns: the number of tables dropped
+    """
+    identity = {"resource_id": resource_id, "generation": generation}
+    with db.session(dsn, error=PublishError) as connection:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(db.query("tombstone"), identity)
+            cursor.execute(db.query("bury"), identity)
+            names = [name for (name,) in cursor.fetchall()]
+        return _drop(connection, names)
+
+
+def drop_old(*, dsn: str, grace_s: float) -> int:
+    """The janitor's part: drop tables retired longer than ``grace_s`` ago, buried or abandoned ones."""
+    with db.session(dsn, error=PublishError) as connection:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(db.query("droppable_tables"), {"grace_s": grace_s, "abandoned_s": ABANDONED_S})
+            names = [name for (name,) in cursor.fetchall()]
+        return _drop(connection, names)
+
+
+def resource_ids(dsn: str) -> set[str]:
+    """The resources that have tables here, live or not."""
+    with db.session(dsn, error=PublishError) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(db.query("resource_ids"))
+        return {resource_id for (resource_id,) in cursor.fetchall()}
+
+
+def newest(*, resource_id: str, dsn: str) -> int:
+    """The highest generation that was ever seen of a resource here, live, staged or buried; 0: none."""
+    with db.session(dsn, error=PublishError) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(db.query("newest_generation"), {"resource_id": resource_id})
+        (generation,) = cursor.fetchone() or (0,)
+        return int(generation)
+
+
+def _drop(connection: extensions.connection, table_names: Sequence[str]) -> int:
+    """Drop tables, each in a transaction of its own; one that is in use waits for the next time."""
+    dropped = 0
+    for name in table_names:
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(db.query("lock_timeout"))
+                cursor.execute(db.query("drop_table", table=db.table(name)))
+                cursor.execute(db.query("forget_table"), {"table_name": name})
+        except psycopg2.errors.LockNotAvailable:
+            log.info("table %s is in use and will be dropped later", name)
+        else:
+            dropped += 1
+    return dropped

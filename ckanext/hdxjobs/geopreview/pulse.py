@@ -1,0 +1,83 @@
+"""A running job's sign of life: where it is, and whether it is still wanted."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from ckanext.hdxjobs.errors import Superseded
+from ckanext.hdxjobs.geopreview import attempt
+from ckanext.hdxjobs.geopreview.values import Phase
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two beats.
+BEAT_S = 2.0
+
+
+class Pulse:
+    """Beats from a thread of its own, so that a long step does not look dead.
+
+    Once the claim is void (a newer file, a deletion, another worker) the next ``progress`` or
+    ``phase`` raises ``Superseded``.
+    """
+
+    def __init__(self, claim: attempt.Claim) -> None:
+        self._claim = claim
+        self._phase: str | None = None
+        self._progress: float | None = None
+        self._overtaken = False
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="hdxjobs-pulse", daemon=True)
+
+    def __enter__(self) -> Pulse:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    @contextmanager
+    def phase(self, phase: Phase) -> Iterator[None]:
+        """Do one step; its time goes to the log when it is done."""
+        self._phase, self._progress = phase.value, None
+        self._beat()
+        self._check()
+        started = time.monotonic()
+        yield
+        log.info(
+            "Preview of %s, generation %s: %s took %.2f s",
+            self._claim.resource_id,
+            self._claim.generation,
+            phase.value,
+            time.monotonic() - started,
+        )
+
+    def progress(self, fraction: float | None) -> None:
+        """This far (0 to 1), or None: nobody can tell.  Costs nothing; written with the next beat."""
+        self._progress = fraction
+        self._check()
+
+    def _check(self) -> None:
+        if self._overtaken:
+            raise Superseded
+
+    def _run(self) -> None:
+        while not self._stop.wait(BEAT_S):
+            self._beat()
+
+    def _beat(self) -> None:
+        try:
+            if not attempt.beat(self._claim, phase=self._phase, progress=self._progress):
+                self._overtaken = True
+        except Exception as error:  # CKAN's database may come back; the sweep judges silence
+            log.warning(
+                "No heartbeat for the preview of %s: %s", self._claim.resource_id, type(error).__name__
+            )

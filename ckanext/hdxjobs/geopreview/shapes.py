@@ -1,0 +1,174 @@
+"""Geometry on its way to the map: readable, flat, on Earth, in EPSG:3857.
+
+Works on whole batches; no loop over features.  Order of axes is longitude,
+latitude (or east, north) throughout.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyproj
+import shapely
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+#: Metres; radius of the sphere that EPSG:3857 stands on.
+RADIUS_M = 6378137.0
+#: Degrees; the square world map ends at 85.0511, a little more is kept for tile margins.
+MAX_LATITUDE = 85.06
+#: Degrees; rounding noise of other programs that does not move a feature off the Earth.
+SLACK = 0.001
+SRID = 3857
+
+TYPE_NAMES = {
+    0: "Point",
+    1: "LineString",
+    2: "LineString",
+    3: "Polygon",
+    4: "MultiPoint",
+    5: "MultiLineString",
+    6: "MultiPolygon",
+    7: "GeometryCollection",
+}
+
+
+class Tally:
+    """How many features something happened to, and the first of them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.example = ""
+
+    def add(self, flags: Flags, fids: npt.NDArray[Any], hint: str = "") -> None:
+        """Count the features whose flag is set."""
+        found = int(np.count_nonzero(flags))
+        if found and not self.count:
+            self.example = f"feature {fids[int(np.argmax(flags))]}{hint}"
+        self.count += found
+
+    def report(self) -> dict[str, Any]:
+        return {"count": self.count, "example": self.example}
+
+
+class Shapes:
+    """Turns batches of WKB in a source CRS into EWKB in EPSG:3857, and keeps the books."""
+
+    def __init__(self, crs: pyproj.CRS) -> None:
+        wgs84 = pyproj.CRS("EPSG:4326")
+        same = crs.equals(wgs84, ignore_axis_order=True)
+        self._to_degrees = None if same else pyproj.Transformer.from_crs(crs, wgs84, always_xy=True)
+        self._bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
+        self._types: set[int] = set()
+        self._has_z = False
+        self._drawable = 0
+        self.missing = Tally()
+        self.out_of_range = Tally()
+        self.repaired = Tally()
+        self.unreadable = Tally()
+
+    def take(self, fids: npt.NDArray[Any], blobs: pa.Array) -> pa.Array:
+        """EWKB of a batch, null where a feature has nothing to draw."""
+        null: Flags = np.asarray(blobs.is_null())
+        shapes = self._readable(fids, np.array(blobs.to_pylist(), dtype=object), null)
+        present = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
+        self.missing.add(shapely.is_empty(shapes) | null, fids)
+        self._has_z = self._has_z or bool(np.any(shapely.has_z(shapes[present])))
+        places = np.flatnonzero(present)
+        kept, flat = self._on_earth(fids[places], shapes[places])
+        result = np.full(len(shapes), None, dtype=object)
+        result[places[kept]] = shapely.to_wkb(
+            shapely.set_srid(flat, SRID),
+            output_dimension=2,
+            byte_order=1,
+            include_srid=True,
+            flavor="extended",
+        )
+        self._types.update(np.unique(shapely.get_type_id(flat)).tolist())
+        self._drawable += len(flat)
+        return pa.array(result, pa.binary())
+
+    def _readable(self, fids: npt.NDArray[Any], blobs: npt.NDArray[Any], null: Flags) -> npt.NDArray[Any]:
+        """Geometries; rings that are open or too short are closed, the hopeless become ``None``."""
+        shapes: npt.NDArray[Any] = shapely.from_wkb(blobs, on_invalid="ignore")
+        broken = shapely.is_missing(shapes) & ~null
+        if broken.any():
+            shapes[broken] = shapely.from_wkb(blobs[broken], on_invalid="fix")
+            self.repaired.add(broken & ~shapely.is_missing(shapes), fids)
+            self.unreadable.add(broken & shapely.is_missing(shapes), fids)
+        return shapes
+
+    def _on_earth(self, fids: npt.NDArray[Any], shapes: npt.NDArray[Any]) -> tuple[Flags, npt.NDArray[Any]]:
+        """Which geometries can be on Earth, and these in EPSG:3857.
+
+        A geometry may reach beyond the antimeridian (Fiji from 177 to 183), but
+        has to touch the ordinary range of longitudes.
+        """
+        if not len(shapes):
+            return np.zeros(0, dtype=bool), shapes
+        source, owners = shapely.get_coordinates(shapes, return_index=True)
+        lonlat = self._degrees(source)
+        ok, home = _ranges(lonlat)
+        good = np.bincount(owners, weights=~ok, minlength=len(shapes)) == 0
+        good &= np.bincount(owners, weights=home, minlength=len(shapes)) > 0
+        if not good.all():
+            first = source[int(np.argmax(owners == np.argmin(good)))]
+            self.out_of_range.add(~good, fids, hint=f" at {first[0]:.10g} {first[1]:.10g}")
+        kept = lonlat[good[owners]]
+        if len(kept):
+            self._widen(kept)
+        return good, shapely.set_coordinates(shapely.force_2d(shapes[good]), _mercator(kept))
+
+    def _degrees(self, source: Floats) -> Floats:
+        if self._to_degrees is None:
+            return source
+        lon, lat = self._to_degrees.transform(source[:, 0], source[:, 1])
+        return np.column_stack([lon, lat])
+
+    def _widen(self, lonlat: Floats) -> None:
+        self._bounds[:2] = np.minimum(self._bounds[:2], lonlat.min(axis=0))
+        self._bounds[2:] = np.maximum(self._bounds[2:], lonlat.max(axis=0))
+
+    def report(self) -> dict[str, Any]:
+        """Counts, bounds (west, south, east, north in degrees, or None) and the type of what was kept."""
+        bounds = np.clip(self._bounds, [-180, -90, -180, -90], [180, 90, 180, 90]).tolist()
+        return {
+            "drawable_count": self._drawable,
+            "bbox_lonlat": bounds if self._drawable else None,
+            "geometry_type": common_type({TYPE_NAMES[number] for number in self._types}),
+            "has_z": self._has_z,
+            "missing": self.missing.report(),
+            "out_of_range": self.out_of_range.report(),
+            "repaired": self.repaired.report(),
+            "unreadable": self.unreadable.report(),
+        }
+
+
+def _ranges(lonlat: Floats) -> tuple[Flags, Flags]:
+    """Per vertex: may it be part of a shape on Earth; is it in the ordinary range."""
+    with np.errstate(invalid="ignore"):
+        lon, lat = np.abs(lonlat[:, 0]), np.abs(lonlat[:, 1])
+        level = lat <= 90 + SLACK
+        return level & (lon <= 360 + SLACK), level & (lon <= 180 + SLACK)
+
+
+def _mercator(lonlat: Floats) -> Floats:
+    """Degrees to EPSG:3857 metres; latitudes beyond the map's edge go to the edge."""
+    lat = np.radians(np.clip(lonlat[:, 1], -MAX_LATITUDE, MAX_LATITUDE))
+    return np.column_stack(
+        [np.radians(lonlat[:, 0]) * RADIUS_M, np.log(np.tan(np.pi / 4 + lat / 2)) * RADIUS_M]
+    )
+
+
+def common_type(names: set[str]) -> str:
+    """One GeoJSON type name for all, the Multi one for a type and its Multi, else "Geometry" for a mix."""
+    plain = {name.removeprefix("Multi") for name in names}
+    if not names:
+        return "None"
+    if len(names) == 1:
+        return next(iter(names))
+    return f"Multi{plain.pop()}" if len(plain) == 1 else "Geometry"

@@ -1,0 +1,42 @@
+-- The registry of layers.  May be run again at any time.
+CREATE TABLE IF NOT EXISTS hdxjobs.schema_version (
+    version integer PRIMARY KEY,
+    installed_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE IF NOT EXISTS hdxjobs.resource (
+    resource_id text PRIMARY KEY,
+    live_gen bigint NOT NULL DEFAULT 0,
+    tombstone_gen bigint NOT NULL DEFAULT 0
+);
+
+COMMENT ON TABLE hdxjobs.resource IS 'One row a CKAN resource: which generation of its layers is served';
+COMMENT ON COLUMN hdxjobs.resource.live_gen IS 'Generation that is served; only ever rises';
+COMMENT ON COLUMN hdxjobs.resource.tombstone_gen IS 'Generations up to this one were deleted and must never be served';
+
+CREATE TABLE IF NOT EXISTS hdxjobs.layer (
+    layer_id text NOT NULL,
+    generation bigint NOT NULL,
+    resource_id text NOT NULL,
+    table_name text NOT NULL UNIQUE,
+    name text NOT NULL,
+    geometry_type text NOT NULL,
+    feature_count bigint NOT NULL,
+    bbox_lonlat double precision [],
+    fields jsonb NOT NULL,
+    source_crs text NOT NULL,
+    minzoom integer NOT NULL DEFAULT 0,
+    maxzoom integer NOT NULL DEFAULT 14,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    published_at timestamptz,
+    retired_at timestamptz,
+    PRIMARY KEY (layer_id, generation)
+);
+
+CREATE INDEX IF NOT EXISTS layer_resource_id_idx ON hdxjobs.layer (resource_id);
+
+COMMENT ON TABLE hdxjobs.layer IS 'One row for each table of features: staged, published, then retired and dropped';
+COMMENT ON COLUMN hdxjobs.layer.bbox_lonlat IS 'west, south, east, north; degrees, EPSG:4326';
+COMMENT ON COLUMN hdxjobs.layer.fields IS 'Array of {"name", "type", "column", "key"} in the order of the file';
+COMMENT ON COLUMN hdxjobs.layer.published_at IS 'NULL while the table is only loaded';
+COMMENT ON COLUMN hdxjobs.layer.retired_at IS 'When a newer generation took over; dropped after a time of grace';

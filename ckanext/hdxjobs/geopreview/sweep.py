@@ -1,0 +1,146 @@
+"""The janitor: rings again for what waits, takes back what a dead worker held, drops what is not wanted.
+
+Stateless and safe to run many times at once: each change checks again what was read.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from ckanext.hdxjobs import config, queues
+from ckanext.hdxjobs.errors import LoadError
+from ckanext.hdxjobs.geopreview import attempt, hooks, mirror, publish, record
+from ckanext.hdxjobs.geopreview.attempt import Claim
+from ckanext.hdxjobs.geopreview.remedies import MAX_LOST_JOBS
+from ckanext.hdxjobs.geopreview.values import State
+
+log = logging.getLogger(__name__)
+
+FOLDER_PREFIX = "hdxjobs-"
+
+#: Seconds without a heartbeat after which a worker counts as dead.
+SILENT_S = 45
+#: Seconds after a ring after which the bell may have been lost.
+UNHEARD_S = 60
+#: Seconds that an old generation's tables stay for requests under way.
+GRACE_S = 600
+#: Rows taken at a time.
+BATCH = 1000
+#: Seconds between two sweeps by workers, all of them together.
+SOMETIMES_S = 30
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep did: numbers of previews, tables and folders."""
+
+    rung: int = 0
+    lost: int = 0
+    orphans: int = 0
+    retired: int = 0
+    tables: int = 0
+    folders: int = 0
+
+
+def run() -> Swept:
+    """One round.
+
+    :raises PreviewError: the map database is away; all that needs none is done by then
+    """
+    settings = config.geo_settings()
+    lost = _take_back()
+    orphans = len(record.drop_orphans())
+    rung = _ring()
+    folders = _drop_folders(settings.work_folder, older_than_s=settings.job_timeout_s)
+    retired = _retire(settings.loader_url)
+    tables = publish.drop_old(dsn=settings.loader_url, grace_s=GRACE_S)
+    return Swept(rung, lost, orphans, retired, tables, folders)
+
+
+def run_sometimes() -> None:
+    """A round at the end of a job, unless there was one a moment ago; never fails the job."""
+    if not queues.first_in(SOMETIMES_S, what="sweep"):
+        return
+    try:
+        run()
+    except Exception as error:
+        log.warning("The sweep after a job was cut short: %s", type(error).__name__)
+
+
+def _take_back() -> int:
+    """Previews whose worker died: another attempt, or the end of patience."""
+    requeued = record.requeue_lost(silent_s=SILENT_S, max_attempts=MAX_LOST_JOBS)
+    hopeless = record.lost_for_good(silent_s=SILENT_S)
+    for row in hopeless:
+        claim = Claim(row["resource_id"], row["generation"], row["attempt"])
+        attempt.fail(claim, LoadError("internal"))
+        mirror.refresh(row["resource_id"])
+        log.warning("Preview of %s: given up, its worker died %s times", row["resource_id"], row["attempt"])
+    return requeued + len(hopeless)
+
+
+def _ring() -> int:
+    """Ring for rows whose bell is neither heard nor under way."""
+    rows = record.unrung(silent_s=UNHEARD_S, limit=BATCH)
+    if not rows:
+        return 0
+    try:
+        waiting = queues.waiting_keys(queues.GEO)
+    except redis.RedisError as error:
+        log.warning("Redis does not answer (%s); %s previews go on waiting", type(error).__name__, len(rows))
+        return 0
+    rung = 0
+    for row in rows:
+        if hooks.bell_key(row["resource_id"], row["generation"]) in waiting or not record.rung(row):
+            continue
+        if not queues.ring(hooks.bell(row["resource_id"], row["generation"])):
+            record.unring([row["resource_id"]])
+            break
+        rung += 1
+    return rung
+
+
+def _retire(dsn: str) -> int:
+    rows = record.unretired(limit=BATCH)
+    for row in rows:
+        publish.retire(resource_id=row["resource_id"], generation=row["generation"], dsn=dsn)
+        record.retired(row)
+    return len(rows)
+
+
+def _drop_folders(parent: Path, *, older_than_s: int) -> int:
+    """Work folders of jobs that were killed: no living job is that old."""
+    dropped = 0
+    for folder in parent.glob(FOLDER_PREFIX + "*"):
+        try:
+            expired = time.time() - folder.stat().st_ctime > older_than_s
+        except FileNotFoundError:
+            continue
+        if expired:
+            shutil.rmtree(folder, ignore_errors=True)
+            dropped += 1
+    return dropped
+
+
+def purge_orphans(*, dry_run: bool) -> list[str]:
+    """Drop the tables of resources that have no preview any more, whoever left them; their ids.
+
+    :raises PreviewError: the map database is away
+    """
+    dsn = config.geo_settings().loader_url
+    orphans = []
+    for resource_id in sorted(publish.resource_ids(dsn)):
+        row = record.find(resource_id)
+        if row is not None and row["state"] != State.DELETED.value:
+            continue
+        orphans.append(resource_id)
+        if not dry_run:
+            newest = publish.newest(resource_id=resource_id, dsn=dsn)
+            publish.retire(resource_id=resource_id, generation=newest, dsn=dsn)
+    return orphans

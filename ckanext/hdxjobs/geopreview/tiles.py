@@ -1,0 +1,191 @@
+"""The reading side: layers and tiles for web requests, by a small pool of read-only connections.
+
+Knows no files, no GDAL and no CKAN; all the work is done by two functions in
+the map database (``sql/tiles.sql``).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions
+
+from ckanext.hdxjobs.errors import PoolBusy
+from ckanext.hdxjobs.geopreview import db
+from ckanext.hdxjobs.geopreview.values import Field, TileSet
+
+#: Name of the one source layer inside each tile.
+SOURCE_LAYER = "layer"
+
+MAX_CONNECTIONS = 3
+#: Seconds that a request waits for a free connection before it is told to come back.
+WAIT_S = 2.0
+
+#: What a field's type is called in TileJSON's vector_layers.
+TYPE_LABELS = {
+    "integer": "Number (integer)",
+    "number": "Number",
+    "boolean": "Boolean",
+    "string": "String",
+    "date": "String (date, ISO 8601)",
+    "datetime": "String (date and time, ISO 8601)",
+    "time": "String (time, ISO 8601)",
+    "json": "String (JSON)",
+}
+
+
+class TileReader:
+    """Reads what is published.  Connects on first use, and anew in a forked process.
+
+    :param dsn: the map database as the tiles role
+    :param statement_timeout_s: seconds that one query may take
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        statement_timeout_s: float,
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        wait_s: float = WAIT_S,
+    ) -> None:
+        self._dsn = dsn
+        self._options = (
+            f"-c statement_timeout={int(statement_timeout_s * 1000)} -c default_transaction_read_only=on"
+            " -c jit=off -c max_parallel_workers_per_gather=0"
+        )
+        self._max_connections = max_connections
+        self._wait_s = wait_s
+        self._inherited: list[extensions.connection] = []
+        self._start()
+
+    def layer(self, layer_id: str) -> TileSet | None:
+        """The layer as it is served now, or ``None``."""
+        row = self._one(db.queries()["layer"], {"layer_id": layer_id})
+        if row is None:
+            return None
+        bbox = row[5]
+        return TileSet(
+            layer_id=layer_id,
+            resource_id=row[0],
+            generation=row[1],
+            name=row[2],
+            geometry_type=row[3],
+            feature_count=row[4],
+            bbox_lonlat=(bbox[0], bbox[1], bbox[2], bbox[3]) if bbox else None,
+            fields=tuple(Field(**field) for field in row[6]),
+            source_crs=row[7],
+            minzoom=row[8],
+            maxzoom=row[9],
+        )
+
+    def tile(self, layer_id: str, version: int, z: int, x: int, y: int) -> bytes | None:
+        """A tile's bytes; b"" where nothing is, ``None`` for a layer or version that is not served."""
+        row = self._one(
+            db.queries()["tile"], {"layer_id": layer_id, "version": version, "z": z, "x": x, "y": y}
+        )
+        return None if row is None or row[0] is None else bytes(row[0])
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._idle: list[extensions.connection] = []
+        self._slots = threading.BoundedSemaphore(self._max_connections)
+
+    def _one(self, statement: str, params: dict[str, Any]) -> tuple[Any, ...] | None:
+        """The first row; a connection that has died since its last use is replaced once."""
+        with self._slot():
+            connection = self._take()
+            try:
+                return self._run(connection, statement, params)
+            except db.UNAVAILABLE as error:
+                if isinstance(error, psycopg2.errors.QueryCanceled) or not connection.closed:
+                    raise PoolBusy from error
+            try:
+                return self._run(self._connect(), statement, params)
+            except db.UNAVAILABLE as error:
+                raise PoolBusy from error
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        if self._pid != os.getpid():
+            # Kept, not closed: closing would say goodbye on the parent's sockets.
+            self._inherited += self._idle
+            self._start()
+        slots = self._slots
+        if not slots.acquire(timeout=self._wait_s):
+            raise PoolBusy
+        try:
+            yield
+        finally:
+            slots.release()
+
+    def _take(self) -> extensions.connection:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return self._connect()
+
+    def _connect(self) -> extensions.connection:
+        try:
+            connection = db.connect(self._dsn, application="hdxjobs-tiles", options=self._options)
+        except db.UNAVAILABLE as error:
+            raise PoolBusy from error
+        connection.autocommit = True
+        return connection
+
+    def _run(
+        self, connection: extensions.connection, statement: str, params: dict[str, Any]
+    ) -> tuple[Any, ...] | None:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, params)
+                row: tuple[Any, ...] | None = cursor.fetchone()
+                return row
+        finally:
+            if not connection.closed:
+                with self._lock:
+                    self._idle.append(connection)
+
+
+def tilejson(tile_set: TileSet, *, tiles_url: str, attribution: str = "") -> dict[str, Any]:
+    """TileJSON 3.0.0 of a layer.
+
+    :param tiles_url: URL template with {z}, {x} and {y}
+    """
+    result: dict[str, Any] = {
+        "tilejson": "3.0.0",
+        "name": tile_set.name,
+        "version": f"{tile_set.generation}.0.0",
+        "scheme": "xyz",
+        "tiles": [tiles_url],
+        "minzoom": tile_set.minzoom,
+        "maxzoom": tile_set.maxzoom,
+        "vector_layers": [
+            {
+                "id": SOURCE_LAYER,
+                "description": tile_set.name,
+                "minzoom": tile_set.minzoom,
+                "maxzoom": tile_set.maxzoom,
+                "fields": {field.key: TYPE_LABELS[field.type] for field in tile_set.fields},
+            }
+        ],
+    }
+    if tile_set.bbox_lonlat:
+        west, south, east, north = tile_set.bbox_lonlat
+        result["bounds"] = [west, south, east, north]
+        result["center"] = [(west + east) / 2, (south + north) / 2, tile_set.minzoom]
+    if attribution:
+        result["attribution"] = attribution
+    return result

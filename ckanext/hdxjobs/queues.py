@@ -1,0 +1,129 @@
+"""Doorbells: the two queues, and how a web request rings them without ever waiting long.
+
+RQ is told a dotted path and ids, so that ringing imports no worker code and Redis holds no data.
+The connection is our own: short time-outs, no retries, and a breaker.  What could not be rung is rung
+by ``ckan hdxjobs sweep``; nothing is lost, because the rows are the truth.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from dataclasses import dataclass
+
+import redis
+import rq
+from ckan.lib.jobs import add_queue_name_prefix
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ckanext.hdxjobs import config
+
+log = logging.getLogger(__name__)
+
+GEO = "geo_q"
+ANALYTICS = "analytics_q"
+
+#: Seconds without a try after Redis failed: a dead Redis costs one time-out, not one a request.
+BREAK_S = 30
+
+#: Seconds that Redis keeps the outcome of a job (nobody reads it), and that of a failed one (people may).
+RESULT_TTL_S = 60
+FAILURE_TTL_S = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Bell:
+    """What to ring.
+
+    :ivar job: dotted path of the worker's function
+    :ivar args: ids and numbers only
+    :ivar key: names the row in the job's id; letters, digits, "-" and "_"
+    """
+
+    queue: str
+    job: str
+    args: tuple[str | int, ...]
+    key: str
+    title: str
+    timeout_s: int
+
+
+class Breaker:
+    """Open for a while after a failure; one a process."""
+
+    def __init__(self) -> None:
+        self._open_until = 0.0
+
+    def is_open(self) -> bool:
+        return time.monotonic() < self._open_until
+
+    def trip(self) -> None:
+        self._open_until = time.monotonic() + BREAK_S
+
+    def close(self) -> None:
+        self._open_until = 0.0
+
+
+breaker = Breaker()
+
+
+def connection() -> redis.Redis:
+    """A client that answers or fails within the configured time; sockets are opened on first use."""
+    timeout_s = config.redis_timeout_s()
+    return redis.Redis.from_url(
+        config.redis_url(),
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        retry_on_timeout=False,
+    )
+
+
+def ring(bell: Bell) -> bool:
+    """Put a job on its queue; False when Redis does not answer (now, or moments ago)."""
+    if breaker.is_open():
+        return False
+    try:
+        with connection() as client:
+            _enqueue(bell, client)
+    except (redis.RedisError, OSError) as error:
+        breaker.trip()
+        log.warning("Redis does not answer (%s); %s waits for the sweep", type(error).__name__, bell.key)
+        return False
+    return True
+
+
+def waiting_keys(queue: str) -> set[str]:
+    """The keys of the bells that no worker has answered yet.
+
+    :raises redis.RedisError: Redis does not answer
+    """
+    with connection() as client:
+        jobs = rq.Queue(add_queue_name_prefix(queue), connection=client).get_job_ids()
+    return {job_id.rpartition("-")[0] for job_id in jobs}
+
+
+def first_in(seconds: int, *, what: str) -> bool:
+    """Whether nobody else did this within the last seconds, on any machine; False without Redis."""
+    try:
+        with connection() as client:
+            return bool(client.set(add_queue_name_prefix(f"hdxjobs:{what}"), "1", nx=True, ex=seconds))
+    except (redis.RedisError, OSError):
+        return False
+
+
+def _enqueue(bell: Bell, client: redis.Redis) -> None:
+    queue = rq.Queue(add_queue_name_prefix(bell.queue), connection=client)
+    queue.enqueue_call(
+        func=bell.job,
+        args=bell.args,
+        timeout=bell.timeout_s,
+        result_ttl=RESULT_TTL_S,
+        failure_ttl=FAILURE_TTL_S,
+        # A fresh id each time: RQ would give an old id its old dates back.
+        job_id=f"{bell.key}-{uuid.uuid4().hex[:12]}",
+        description=bell.title,
+        meta={"title": bell.title},
+    )

@@ -1,0 +1,197 @@
+"""The URL door: tiles, TileJSON, the status panel and its retry button.
+
+Every request is authorised like ``resource_show`` before anything is said: what a visitor may not see
+answers byte for byte like what does not exist.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+from ckan import model
+from flask import Blueprint, Response
+from werkzeug.datastructures import Headers
+
+from ckanext.hdxjobs import config
+from ckanext.hdxjobs.errors import PoolBusy
+from ckanext.hdxjobs.geopreview import record, tiles
+from ckanext.hdxjobs.geopreview.values import TileSet
+
+hdxjobs = Blueprint("hdxjobs", __name__)
+
+MVT = "application/vnd.mapbox-vector-tile"
+
+#: A tile's URL carries its version, so that it never changes; a day limits what a wrong one can do.
+TILE_MAX_AGE_S = 24 * 3600
+#: TileJSON names the live version.
+TILEJSON_MAX_AGE_S = 60
+#: Seconds after which a client may ask a busy map database again.
+RETRY_AFTER_S = 5
+
+#: The deepest zoom that a tile may be asked for; coordinates fit a 32-bit integer.
+MAX_ZOOM = 24
+
+#: Bytes from which compressing pays.
+GZIP_FROM_BYTES = 860
+
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
+_LAYER_ID = re.compile(r"[0-9a-f]{20}", re.ASCII)
+
+
+class TileResponse(Response):
+    """A response that keeps its caching headers: CKAN writes its own over those of all pages."""
+
+    caching = "private, no-store"
+
+    def get_wsgi_headers(self, environ: Any) -> Headers:
+        headers = super().get_wsgi_headers(environ)
+        headers["Cache-Control"] = self.caching
+        headers["Vary"] = "Accept-Encoding"
+        headers.remove("Set-Cookie")
+        return headers
+
+
+@hdxjobs.route("/hdxjobs/tiles/<layer_id>/<version>/<z>/<x>/<y>.mvt")
+def tile(layer_id: str, version: str, z: str, x: str, y: str) -> Response:
+    """A vector tile; 204 where nothing is, 404 for a layer or version that is not served."""
+    place = _place(z, x, y)
+    if place is None:
+        return _text(400, f"z must be 0 to {MAX_ZOOM}, x and y 0 to 2^z - 1")
+    return _served(layer_id, lambda tile_set, public: _tile(tile_set, version, place, public=public))
+
+
+@hdxjobs.route("/hdxjobs/tiles/<layer_id>.json")
+def tilejson(layer_id: str) -> Response:
+    """TileJSON 3 of a layer's live version."""
+    return _served(layer_id, _tilejson)
+
+
+@hdxjobs.route("/dataset/<id>/resource/<resource_id>/preview-status")
+def preview_status(id: str, resource_id: str) -> Response:
+    """The status panel's inside, as HTML; the state in a header."""
+    preview = preview_of(resource_id) if _may_see(resource_id) else None
+    if preview is None:
+        return _text(404, "Not found")
+    answer = Response(tk.render("hdxjobs/status.html", {"preview": preview, "package_id": id}))
+    tk.request.environ["__no_cache__"] = True
+    answer.headers["X-Hdxjobs-State"] = preview["state"]
+    return answer
+
+
+@hdxjobs.route("/dataset/<id>/resource/<resource_id>/preview-retry", methods=["POST"])
+def preview_retry(id: str, resource_id: str) -> Any:
+    """An editor wants the preview made again."""
+    try:
+        tk.get_action("hdx_geopreview_submit")(
+            {"user": tk.current_user.name}, {"id": resource_id, "force": True}
+        )
+    except tk.ObjectNotFound:
+        return tk.abort(404, tk._("Resource not found"))
+    except tk.NotAuthorized:
+        return tk.abort(403, tk._("You may not change this resource"))
+    if tk.request.headers.get("X-Requested-With") == "fetch":
+        return Response(status=204)
+    return tk.redirect_to("resource.read", id=id, resource_id=resource_id)
+
+
+def preview_of(resource_id: str) -> dict[str, Any] | None:
+    """The preview's status in the reader's language, or None."""
+    return record.status(resource_id, translate=tk._)
+
+
+def can_view(resource_id: str) -> bool:
+    """Whether there is a map to look at."""
+    row = record.find(resource_id)
+    return bool(row and row["layers"])
+
+
+def _served(layer_id: str, answer: Callable[[TileSet, bool], Response]) -> Response:
+    """Answer for a layer that exists and that the visitor may see."""
+    if not _LAYER_ID.fullmatch(layer_id):
+        return _text(404, "Not found")
+    try:
+        tile_set = _reader(config.tile_settings()).layer(layer_id)
+        if tile_set is None or not record.is_served(tile_set.resource_id):
+            return _text(404, "Not found")
+        public = _may_see(tile_set.resource_id, anonymous=True)
+        if not public and not _may_see(tile_set.resource_id):
+            return _text(404, "Not found")
+        return answer(tile_set, public)
+    except PoolBusy:
+        busy = _text(503, "The map database is busy")
+        busy.headers["Retry-After"] = str(RETRY_AFTER_S)
+        return busy
+
+
+def _tile(tile_set: TileSet, version: str, place: tuple[int, int, int], *, public: bool) -> Response:
+    if not _NUMBER.fullmatch(version):
+        return _text(404, "Not found")
+    body = _reader(config.tile_settings()).tile(tile_set.layer_id, int(version), *place)
+    if body is None:
+        return _text(404, "Not found")
+    key = "/".join(map(str, (tile_set.layer_id, version, *place)))
+    return _cached(body, key=key, mimetype=MVT, max_age_s=TILE_MAX_AGE_S, public=public)
+
+
+def _tilejson(tile_set: TileSet, public: bool) -> Response:
+    url: str = tk.url_for("hdxjobs.tilejson", layer_id=tile_set.layer_id, qualified=True, locale="default")
+    template = f"{url.removesuffix('.json')}/{tile_set.generation}/{{z}}/{{x}}/{{y}}.mvt"
+    body = json.dumps(tiles.tilejson(tile_set, tiles_url=template), ensure_ascii=False).encode()
+    return _cached(
+        body, key=tile_set.layer_id, mimetype="application/json", max_age_s=TILEJSON_MAX_AGE_S, public=public
+    )
+
+
+def _cached(body: bytes, *, key: str, mimetype: str, max_age_s: int, public: bool) -> Response:
+    """The body with its ETag, compressed if the client can read that; 304 if it has it, 204 if it is empty."""
+    answer = TileResponse(mimetype=mimetype) if body else TileResponse(status=204)
+    if public:
+        answer.caching = f"public, max-age={max_age_s}"
+        answer.headers["Access-Control-Allow-Origin"] = "*"
+    etag = hashlib.sha256(key.encode() + b"\0" + body).hexdigest()[:32]
+    if len(body) >= GZIP_FROM_BYTES and tk.request.accept_encodings["gzip"]:
+        etag += "-gzip"
+        body = gzip.compress(body, compresslevel=6, mtime=0)
+        answer.headers["Content-Encoding"] = "gzip"
+    answer.set_data(body)
+    answer.set_etag(etag)
+    answer.make_conditional(tk.request.environ)
+    return answer
+
+
+def _text(status: int, text: str) -> Response:
+    """A plain answer that tells nothing about who asked for what."""
+    return TileResponse(text + "\n", status=status, mimetype="text/plain")
+
+
+def _place(z: str, x: str, y: str) -> tuple[int, int, int] | None:
+    """The numbers of a tile, or None: no such tile can exist."""
+    if not all(_NUMBER.fullmatch(number) for number in (z, x, y)):
+        return None
+    zoom, column, row = int(z), int(x), int(y)
+    if zoom > MAX_ZOOM or max(column, row) >= 2**zoom:
+        return None
+    return zoom, column, row
+
+
+def _may_see(resource_id: str, *, anonymous: bool = False) -> bool:
+    """What ``resource_show`` says of this visitor, or of one who is not logged in."""
+    user = "" if anonymous else tk.current_user.name
+    try:
+        tk.check_access("resource_show", {"user": user, "session": model.Session}, {"id": resource_id})
+    except (tk.NotAuthorized, tk.ObjectNotFound):
+        return False
+    return True
+
+
+@functools.lru_cache(maxsize=4)
+def _reader(settings: config.TileSettings) -> tiles.TileReader:
+    """One pool a process; another one when the settings change."""
+    return tiles.TileReader(settings.tiles_url, settings.statement_timeout_s)

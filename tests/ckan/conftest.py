@@ -1,0 +1,162 @@
+"""Fixtures for tests inside CKAN: its databases, ours, and a site with people in it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import ckan.plugins.toolkit as tk
+import psycopg2
+import pytest
+import rq
+import sqlalchemy as sa
+from ckan import model
+from ckan.lib.jobs import add_queue_name_prefix
+from ckan.tests import factories
+
+from ckanext.hdxjobs import config, queues
+from ckanext.hdxjobs.geopreview import db
+from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine
+
+
+def _admin_url(url: str) -> str:
+    """The database of ``url`` as the superuser; made if it is missing."""
+    admin = urlsplit(os.environ["HDXJOBS_TEST_PG_URL"])
+    database = urlsplit(url).path
+    server = psycopg2.connect(urlunsplit(admin))
+    server.autocommit = True
+    with server.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database.lstrip("/")])
+        if cursor.fetchone() is None:
+            cursor.execute(f'CREATE DATABASE "{database.lstrip("/")}"')
+    server.close()
+    return urlunsplit(admin._replace(path=database))
+
+
+@pytest.fixture(scope="session")
+def geo_url() -> str:
+    """The map database, set up; the loader's URL."""
+    settings = config.geo_settings()
+    db.init(
+        _admin_url(settings.loader_url),
+        loader_url=settings.loader_url,
+        tiles_url=config.tile_settings().tiles_url,
+    )
+    return settings.loader_url
+
+
+@pytest.fixture
+def migrated(with_plugins: Any, clean_db: Any, migrate_db_for: Callable[[str], None]) -> None:
+    """CKAN's database, empty, with our table; the first cleaning of a run drops that."""
+    if not sa.inspect(engine()).has_table(PREVIEW.name):
+        migrate_db_for("hdxjobs")
+
+
+@pytest.fixture
+def site(migrated: None, clean_index: Any, clean_queues: Any, geo_url: str) -> Iterator[None]:
+    """An empty site: no datasets, no jobs, no layers, Redis believed to be well."""
+    with engine().begin() as connection:
+        connection.execute(PREVIEW.delete())
+    _no_layers(geo_url)
+    queues.breaker.close()
+    yield
+    queues.breaker.close()
+    model.Session.remove()
+
+
+def _no_layers(geo_url: str) -> None:
+    connection = psycopg2.connect(geo_url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT table_name FROM hdxjobs.layer")
+        for (name,) in cursor.fetchall():
+            cursor.execute(f'DROP TABLE IF EXISTS hdxjobs."{name}"')
+        cursor.execute("DELETE FROM hdxjobs.layer")
+        cursor.execute("DELETE FROM hdxjobs.resource")
+    connection.close()
+
+
+@pytest.fixture
+def jobs() -> Callable[[], list[tuple[str, int]]]:
+    """The imports that wait on geo_q: (resource id, generation), oldest first."""
+
+    def waiting() -> list[tuple[str, int]]:
+        with queues.connection() as client:
+            queue = rq.Queue(add_queue_name_prefix(queues.GEO), connection=client)
+            return [tuple(job.args) for job in queue.jobs]
+
+    return waiting
+
+
+@pytest.fixture
+def new_jobs(jobs: Callable[[], list[Any]]) -> Callable[[], int]:
+    """How many imports were queued since the last call."""
+    seen = 0
+
+    def count() -> int:
+        nonlocal seen
+        now = len(jobs())
+        new, seen = now - seen, now
+        return new
+
+    return count
+
+
+@pytest.fixture
+def dataset(site: None) -> dict[str, Any]:
+    """An empty public dataset."""
+    made: dict[str, Any] = factories.Dataset()
+    return made
+
+
+@pytest.fixture
+def call() -> Callable[..., Any]:
+    """An action as a sysadmin who ignores authorisation."""
+
+    def action(name: str, /, **data: Any) -> Any:
+        return tk.get_action(name)({"ignore_auth": True, "user": ""}, data)
+
+    return action
+
+
+@pytest.fixture
+def row() -> Callable[[str], dict[str, Any]]:
+    """The committed row of a resource."""
+
+    def read(resource_id: str) -> dict[str, Any]:
+        with engine().connect() as connection:
+            found = connection.execute(PREVIEW.select().where(PREVIEW.c.resource_id == resource_id))
+            return dict(found.mappings().one())
+
+    return read
+
+
+class SilentServer:
+    """Takes connections and never says a word, like a frozen Redis."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=50)
+        self._socket.setblocking(False)
+        self.port: int = self._socket.getsockname()[1]
+
+    def connections(self) -> int:
+        """How many clients came."""
+        count = 0
+        while True:
+            try:
+                self._socket.accept()[0].close()
+            except BlockingIOError:
+                return count
+            count += 1
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def silent_server() -> Iterator[SilentServer]:
+    server = SilentServer()
+    yield server
+    server.close()

@@ -1,0 +1,232 @@
+"""The child process: what it may not do, and what becomes of the worker when it breaks."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import makers
+import pytest
+
+from ckanext.hdxjobs import errors
+from ckanext.hdxjobs.geopreview import reader
+
+LIMITS = reader.Limits(timeout_s=30, memory_bytes=4 * 1024**3)
+
+
+@pytest.fixture
+def towns(tmp_path):
+    path = tmp_path / "layer.geojson"
+    path.write_bytes(makers.towns())
+    return path
+
+
+@pytest.fixture
+def shim(tmp_path, monkeypatch):
+    """Puts a script in the parser's place."""
+
+    def install(body: str) -> None:
+        (tmp_path / "shim.py").write_text(body)
+        launcher = tmp_path / "python"
+        launcher.write_text(f'#!/bin/sh\nexec {sys.executable} {tmp_path / "shim.py"} "$@"\n')
+        launcher.chmod(0o700)
+        monkeypatch.setattr(sys, "executable", str(launcher))
+
+    return install
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
+def test_a_reader_killed_by_a_signal_is_a_crash_and_the_next_one_works(towns, shim, monkeypatch, number):
+    shim(f"import os; os.kill(os.getpid(), {int(number)})")
+    with pytest.raises(errors.DetectError) as caught:
+        reader.inspect(towns, driver="GeoJSON", limits=LIMITS)
+    assert caught.value.code == "reader-crashed"
+    monkeypatch.undo()
+    assert reader.inspect(towns, driver="GeoJSON", limits=LIMITS)[0]["feature_count"] == 3
+
+
+def test_a_reader_that_hangs_is_stopped_at_its_deadline(towns, shim):
+    shim("import time; time.sleep(600)")
+    start = time.monotonic()
+    with pytest.raises(errors.DetectError) as caught:
+        reader.inspect(towns, driver="GeoJSON", limits=reader.Limits(timeout_s=1, memory_bytes=10**9))
+    assert (caught.value.code, caught.value.params) == ("too-slow", {"limit": 1})
+    assert time.monotonic() - start < 10
+
+
+def test_a_reader_that_hangs_in_the_middle_of_a_stream_is_stopped(towns, shim):
+    shim("import sys, time; sys.stdout.write('x'); sys.stdout.flush(); time.sleep(600)")
+    limits = reader.Limits(timeout_s=1, memory_bytes=10**9)
+    with (
+        reader.stream(towns, driver="GeoJSON", layer="layer", encoding="UTF-8", limits=limits) as stream,
+        pytest.raises(errors.DetectError) as caught,
+    ):
+        list(stream.batches)
+    assert caught.value.code == "too-slow"
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["not json", "[]", '{"error": {"code": "made-up"}}', '{"error": 1}', '{"error": {"code": "unreadable"}}'],
+)
+def test_a_reader_that_talks_nonsense_is_not_believed(towns, shim, said):
+    shim(f"import json, os, sys; os.write(json.load(sys.stdin)['report_fd'], {said!r}.encode())")
+    with pytest.raises(errors.DetectError) as caught:
+        reader.inspect(towns, driver="GeoJSON", limits=LIMITS)
+    assert caught.value.code in {"reader-crashed", "internal"}
+
+
+def test_a_reader_that_needs_too_much_memory_fails_alone(tmp_path):
+    path = tmp_path / "layer.geojson"
+    ring = [[n * 1e-4 % 90, n * 1e-5 % 80] for n in range(400_000)]
+    path.write_bytes(makers.geojson(makers.feature({"type": "LineString", "coordinates": ring})))
+    with pytest.raises(errors.DetectError) as caught:
+        reader.inspect(path, driver="GeoJSON", limits=reader.Limits(timeout_s=30, memory_bytes=400 * 1024**2))
+    assert caught.value.code in {"reader-crashed", "unreadable"}
+
+
+def test_no_child_outlives_its_parent(towns, shim, tmp_path):
+    marker = tmp_path / "pid"
+    shim(
+        "import ctypes, os, signal, time\n"
+        "ctypes.CDLL(None).prctl(1, signal.SIGKILL)\n"
+        f"open({str(marker)!r}, 'w').write(str(os.getpid()))\n"
+        "time.sleep(600)\n"
+    )
+    limits = reader.Limits(timeout_s=1, memory_bytes=10**9)
+    with pytest.raises(errors.DetectError):
+        reader.inspect(towns, driver="GeoJSON", limits=limits)
+    assert not os.path.exists(f"/proc/{marker.read_text()}")
+
+
+def test_the_parser_dies_with_the_worker(towns, tmp_path):
+    """A worker killed by SIGKILL must not leave a parser behind that goes on eating memory."""
+    script = (
+        "import os, sys, time\n"
+        "from pathlib import Path\n"
+        "from ckanext.hdxjobs.geopreview import reader\n"
+        "limits = reader.Limits(timeout_s=60, memory_bytes=4 * 1024**3)\n"
+        f"with reader._Child(Path({str(towns)!r}), driver='GeoJSON', limits=limits,"
+        " request={'verb': 'stream', 'layer': 'layer'}) as child:\n"
+        "    child._process.stdout.read(1)\n"
+        "    os.kill(child._process.pid, 19)\n"
+        "    print(child._process.pid, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    worker = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    pid = int(worker.stdout.readline())
+    worker.kill()
+    worker.wait()
+    deadline = time.monotonic() + 10
+    while _alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _alive(pid)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except FileNotFoundError:
+        return False
+
+
+def test_the_child_sees_no_environment_of_ours(towns, shim, tmp_path, monkeypatch):
+    monkeypatch.setenv("PGPASSWORD", "hush")
+    seen = tmp_path / "environment"
+    shim(f"import os, json; open({str(seen)!r}, 'w').write(json.dumps(dict(os.environ)))")
+    with pytest.raises(errors.DetectError):
+        reader.inspect(towns, driver="GeoJSON", limits=LIMITS)
+    environment = json.loads(seen.read_text())
+    assert "PGPASSWORD" not in environment
+    assert environment["TMPDIR"] == str(tmp_path)
+
+
+@pytest.fixture
+def canary():
+    """A server on loopback that counts who comes."""
+    visits = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            visits.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1], visits
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("driver", ["GeoJSON", "LIBKML", "ESRI Shapefile"])
+@pytest.mark.parametrize("suffix", [".geojson", ".kml", ".shp", ".vrt", ".csv"])
+def test_a_vrt_is_followed_by_no_driver_whatever_its_name_is(tmp_path, canary, driver, suffix):
+    port, visits = canary
+    (tmp_path / "secret.csv").write_text("x,y\n1,2\n")
+    sources = (tmp_path / "secret.csv", f"/vsicurl/http://127.0.0.1:{port}/x.geojson", "PG:host=127.0.0.1")
+    layers = "".join(
+        f'<OGRVRTLayer name="secret"><SrcDataSource>{source}</SrcDataSource></OGRVRTLayer>'
+        for source in sources
+    )
+    path = tmp_path / f"layer{suffix}"
+    path.write_text(f"<OGRVRTDataSource>{layers}</OGRVRTDataSource>")
+    with pytest.raises(errors.DetectError):
+        reader.inspect(path, driver=driver, limits=LIMITS)
+    assert visits == []
+
+
+def test_a_network_link_in_a_kml_is_not_followed(tmp_path, canary):
+    port, visits = canary
+    link = f"<NetworkLink><Link><href>http://127.0.0.1:{port}/x.kml</href></Link></NetworkLink>"
+    path = tmp_path / "layer.kml"
+    path.write_bytes(makers.kml(("Towns", makers.town_placemarks() + link)))
+    assert reader.inspect(path, driver="LIBKML", limits=LIMITS)[0]["feature_count"] >= 3
+    assert visits == []
+
+
+def test_an_entity_in_a_kml_reads_no_file(tmp_path):
+    (tmp_path / "secret").write_text("the secret")
+    doctype = f'<!DOCTYPE kml [<!ENTITY x SYSTEM "file://{tmp_path}/secret">]>'
+    body = makers.kml(("Towns", makers.placemark("&x;", 1, 2))).decode().replace("<kml", doctype + "<kml", 1)
+    path = tmp_path / "layer.kml"
+    path.write_text(body)
+    said = []
+    with (
+        contextlib.suppress(errors.DetectError),
+        reader.stream(path, driver="LIBKML", layer="Towns", encoding="UTF-8", limits=LIMITS) as stream,
+    ):
+        said += [batch.to_pylist() for batch in stream.batches]
+    assert "the secret" not in str(said)
+
+
+def test_a_collection_that_links_to_a_server_asks_nobody(tmp_path, canary):
+    port, visits = canary
+    path = tmp_path / "layer.geojson"
+    path.write_bytes(
+        makers.geojson(
+            makers.feature(makers.point(1, 2)),
+            links=[{"rel": "next", "href": f"http://127.0.0.1:{port}/next"}],
+        )
+    )
+    assert reader.inspect(path, driver="GeoJSON", limits=LIMITS)[0]["feature_count"] == 1
+    assert visits == []
+
+
+def test_the_canary_sings_when_somebody_comes(canary):
+    port, visits = canary
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET /hello HTTP/1.0\r\n\r\n")
+        client.recv(100)
+    assert visits == ["/hello"]
