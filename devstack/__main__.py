@@ -21,7 +21,7 @@ from devstack import (
     translations,
 )
 from devstack.fakes import client
-from devstack.paths import CKAN_INI, DEV, PORTS, ROOT, VENV, make_folders
+from devstack.paths import CKAN_INI, ROOT, make_folders
 from devstack.steps import say, step
 
 Arguments = list[str]

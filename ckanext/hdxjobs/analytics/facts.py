@@ -29,7 +29,15 @@ class Facts:
 #: Fields that are facts: what a caller says of them counts only as a question.
 _FIELDS = frozenset(
     {
-        *("dataset_id", "dataset_name", "dataset_availability", "org_id", "org_name", "group_ids", "group_names"),
+        *(
+            "dataset_id",
+            "dataset_name",
+            "dataset_availability",
+            "org_id",
+            "org_name",
+            "group_ids",
+            "group_names",
+        ),
         *("resource_id", "resource_name", "file_format"),
     }
 )
@@ -64,11 +72,16 @@ def _facts(row: Any) -> Facts:
     return Facts(bool(private), known)
 
 
-def told(event: Event, facts: Facts) -> Event:
-    """The event with what is known, and without what somebody only claimed."""
+def told(event: Event, facts: Facts, *, claimed: bool) -> Event:
+    """The event with what is known of its ids.
+
+    :param claimed: its ids are a browser's word: what they lead to counts, and nothing else
+    """
     if facts is UNKNOWN:
         return event
     names = {one.name for one in fields(event)}
     known = {name: value for name, value in facts.fields.items() if name in names}
-    claimed = dict.fromkeys((names & _FIELDS) - set(known))
-    return replace(event, **{**claimed, **known})
+    unknown = dict.fromkeys((names & _FIELDS) - set(known)) if claimed else {}
+    return replace(
+        event, **{**unknown, **{name: value for name, value in known.items() if value is not None}}
+    )

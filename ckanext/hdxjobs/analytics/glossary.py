@@ -22,7 +22,7 @@ PROPERTIES: dict[str, str] = {
     "resource id": "Id of the resource.",
     "file format": "Format of the resource as its publisher states it.",
     "page title": "Title of the page; withheld on pages of private datasets and of users.",
-    "add method": "How a member came: by invitation.",
+    "add method": "How a member came: by invitation (of somebody without an account) or directly.",
     "capacity": "Role of the member.",
     "action name": "Name of the action.",
     "layers": "Layers on the map.",

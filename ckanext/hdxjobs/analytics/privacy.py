@@ -12,11 +12,15 @@ import ipaddress
 import re
 from collections.abc import Collection, Mapping
 from functools import lru_cache
+from typing import Any
 from urllib.parse import urlsplit
 
-from crawleruseragents import CRAWLER_USER_AGENTS_DATA  # type: ignore[import-untyped]
+from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
 from ckanext.hdxjobs.analytics.events import JSON
+
+#: Werkzeug's headers, or a dict in a test: whatever has ``get(name, default)``.
+Headers = Any
 
 #: What the setting ``analytics.allow`` may name, and the properties that are withheld without it.
 WITHHELD: dict[str, frozenset[str]] = {
@@ -60,12 +64,12 @@ _SYSTEMS = (
 _PROGRAM = re.compile(r"^([A-Za-z][\w.-]{0,30})(?:/(\d{1,5}))?")
 
 
-def objects(headers: Mapping[str, str]) -> bool:
+def objects(headers: Headers) -> bool:
     """Whether the visitor asked not to be tracked (Sec-GPC or DNT)."""
-    return headers.get("Sec-GPC") == "1" or headers.get("DNT") == "1"
+    return bool(headers.get("Sec-GPC") == "1" or headers.get("DNT") == "1")
 
 
-def is_prefetch(headers: Mapping[str, str]) -> bool:
+def is_prefetch(headers: Headers) -> bool:
     """Whether a browser fetched ahead what nobody has looked at."""
     told = " ".join(
         headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ckanext.hdxjobs.analytics import privacy
@@ -59,14 +58,14 @@ class Visit:
         return told
 
 
-def source_of(path: str, headers: Mapping[str, str], *, site: str) -> str:
+def source_of(path: str, headers: privacy.Headers, *, site: str) -> str:
     """Whether a request came from a page of this site, from the API or from elsewhere."""
     if path.startswith("/api/"):
         return "api"
     return "web" if is_same_site(headers, site=site) else "direct"
 
 
-def is_same_site(headers: Mapping[str, str], *, site: str) -> bool:
+def is_same_site(headers: privacy.Headers, *, site: str) -> bool:
     """Whether a page of this site made the request.
 
     Browsers say so themselves in Sec-Fetch-Site, which no page can forge; older ones by their Origin or
@@ -74,6 +73,6 @@ def is_same_site(headers: Mapping[str, str], *, site: str) -> bool:
     """
     fetched = headers.get("Sec-Fetch-Site")
     if fetched:
-        return fetched == "same-origin"
+        return str(fetched) == "same-origin"
     told = headers.get("Origin") or headers.get("Referer") or ""
     return privacy.origin(told).partition("://")[2] == site.lower()
