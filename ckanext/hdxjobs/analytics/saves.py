@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 _NOTED = "hdxjobs_changes"
 _UNRUNG = "hdxjobs_unrung"
 _UNSTORED = "hdxjobs_unstored"
+_NEW_GROUPS = "hdxjobs_new_groups"
 
 #: Columns that change with every save, or with one that is no news.
 _NO_NEWS = frozenset({"metadata_modified", "plugin_data", "position", "package", "resources_all", "_extras"})

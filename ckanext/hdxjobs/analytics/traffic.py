@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import flask
 from ckan.plugins import toolkit as tk
+from werkzeug.wsgi import ClosingIterator
 
 from ckanext.hdxjobs import config
 from ckanext.hdxjobs.analytics import capture, catalogue, consent, privacy, visits
@@ -107,9 +108,37 @@ def finish(_app: Any = None, *, response: Any, **_: Any) -> None:
         pending = flask.g.pop(_PENDING, None)
         if pending:
             wanted = settings()
-            response.call_on_close(lambda: _store(pending, wanted))
+            _after(response, lambda: _store(pending, wanted))
     except Exception as error:
         capture.complain("The events of a request were lost (%s)", type(error).__name__)
+
+
+def _after(response: Any, work: Callable[[], None]) -> None:
+    """Do something when a response has been sent."""
+    if not response.direct_passthrough:
+        response.call_on_close(work)
+        return
+    # A file that the server sends by itself: Werkzeug does not hear of its end, but the file is closed.
+    sent = response.response
+    close = getattr(sent, "close", None)
+
+    def close_and_work() -> None:
+        sent.close = close or _nothing
+        try:
+            if close is not None:
+                close()
+        finally:
+            work()
+
+    try:
+        sent.close = close_and_work
+    except AttributeError:
+        # A server's own kind of file, which takes no attributes.
+        response.response = ClosingIterator(sent, [work])
+
+
+def _nothing() -> None:
+    """What a file without an end of its own does at its end."""
 
 
 def _store(pending: Sequence[Pending], wanted: AnalyticsSettings) -> None:
