@@ -69,9 +69,9 @@ def drain(outbox: Outbox, sink: Sink, *, budget_s: float, stop: Callable[[], boo
         done = outbox.settle(sink.name, claimed, delivered=receipt.delivered, refused=receipt.refused)
         total = Outcome(total.delivered + done - len(receipt.refused), total.refused + len(receipt.refused))
         if not receipt.healthy:
-            return _rest(outbox, sink, receipt, total)
+            return _rest(outbox, sink, receipt, total, probing=probing)
         if probing or done:
-            health.well(outbox, sink.name)
+            health.well(outbox, sink.name, probing=probing)
         if time.monotonic() >= until or stop():
             return Outcome(total.delivered, total.refused, more=True)
 
@@ -144,10 +144,8 @@ class Tried:
         return resting or (len(self.broke) >= MOST_BROKEN and not self.delivered)
 
 
-def _rest(outbox: Outbox, sink: Sink, receipt: Receipt, total: Outcome) -> Outcome:
-    paused_s = health.pause(
-        outbox, sink.name, asked_s=receipt.pause_s or 0.0, error=receipt.error, alarm=receipt.alarm
-    )
+def _rest(outbox: Outbox, sink: Sink, receipt: Receipt, total: Outcome, *, probing: bool) -> Outcome:
+    paused_s = health.pause(outbox, sink.name, receipt, probing=probing)
     if receipt.alarm:
         log.error(
             "Sink %s needs an operator: %s. Nothing is lost; its events wait.", sink.name, receipt.alarm

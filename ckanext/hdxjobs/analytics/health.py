@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import Any
 
 from ckanext.hdxjobs.analytics.outbox import LEASE_S, Outbox
+from ckanext.hdxjobs.analytics.sinks import Receipt
 
 #: Seconds of the first and of the longest pause after faults in a row.
 PAUSE_MIN_S = 5.0
@@ -62,23 +63,25 @@ def may_send(outbox: Outbox, sink: str) -> bool | None:
     return None if rows[0]["failures"] else True
 
 
-def pause(outbox: Outbox, sink: str, *, asked_s: float, error: str | None, alarm: str | None) -> float:
+def pause(outbox: Outbox, sink: str, receipt: Receipt, *, probing: bool = False) -> float:
     """A sink must rest; the seconds until it is tried again.
 
-    :param asked_s: what the service asked for; 0.0 = it asked for nothing
+    :param receipt: says why, and how long the service wishes (0.0 = it does not say)
+    :param probing: this was the probe: the sink rested for all others meanwhile
     """
     rows = outbox.rows("failures", sink=sink)
     failures = rows[0]["failures"] if rows else 0
-    pause_s = min(asked_s, RETRY_AFTER_MAX_S) or backoff_s(failures)
-    if alarm:
+    pause_s = min(receipt.pause_s or 0.0, RETRY_AFTER_MAX_S) or backoff_s(failures)
+    if receipt.alarm:
         pause_s = max(pause_s, PAUSE_MAX_S)
-    outbox.change("pause", sink=sink, pause_s=pause_s, error=(error or alarm or "")[:500], alarm=alarm)
+    error = (receipt.error or receipt.alarm or "")[:500]
+    outbox.change("pause", sink=sink, pause_s=pause_s, error=error, alarm=receipt.alarm, probing=probing)
     return pause_s
 
 
-def well(outbox: Outbox, sink: str) -> None:
-    """A sink took its batch."""
-    outbox.change("well", sink=sink)
+def well(outbox: Outbox, sink: str, *, probing: bool = False) -> None:
+    """A sink took its batch; a pause that another drain has met since then stays, unless this was the probe."""
+    outbox.change("well", sink=sink, probing=probing)
 
 
 def overview(outbox: Outbox, sinks: Sequence[str]) -> list[Health]:

@@ -152,12 +152,14 @@ RETURNING failures;
 SELECT EXISTS (SELECT FROM hdxjobs_sink WHERE name = %(sink)s AND paused_until > statement_timestamp()) AS paused;
 
 -- name: pause
--- A sink must rest; alarm says what an operator must mend.
+-- A sink must rest; alarm says what an operator must mend.  Of two drains' pauses the longer one
+-- counts; a prober's own replaces the one that kept the others away meanwhile.
 INSERT INTO hdxjobs_sink AS s (name, paused_until, failures, last_error, last_error_at, alarm)
 VALUES (%(sink)s, statement_timestamp() + make_interval(secs => %(pause_s)s), 1, %(error)s,
         statement_timestamp(), %(alarm)s)
     ON CONFLICT (name) DO UPDATE
-   SET paused_until = GREATEST(COALESCE(s.paused_until, '-infinity'), EXCLUDED.paused_until),
+   SET paused_until = CASE WHEN %(probing)s THEN EXCLUDED.paused_until
+                           ELSE GREATEST(COALESCE(s.paused_until, '-infinity'), EXCLUDED.paused_until) END,
        failures = s.failures + 1,
        last_error = EXCLUDED.last_error,
        last_error_at = EXCLUDED.last_error_at,
@@ -172,7 +174,8 @@ SELECT failures FROM hdxjobs_sink WHERE name = %(sink)s;
 INSERT INTO hdxjobs_sink AS s (name, delivered_at)
 VALUES (%(sink)s, statement_timestamp())
     ON CONFLICT (name) DO UPDATE
-   SET paused_until = NULL, failures = 0, alarm = NULL, delivered_at = EXCLUDED.delivered_at;
+   SET paused_until = NULL, failures = 0, alarm = NULL, delivered_at = EXCLUDED.delivered_at
+ WHERE %(probing)s OR s.paused_until IS NULL OR s.paused_until <= statement_timestamp();
 
 -- name: unpause
 -- An operator mended something: try at once.
