@@ -14,7 +14,7 @@ SMALL_BYTES = 32_768
 
 #: No further request of a batch is begun after so many seconds: a batch must be
 #: done before its lease ends (two minutes), or another drain sends it as well.
-SEND_BUDGET_S = 60.0
+SEND_BUDGET_S = 45.0
 
 
 @dataclass(frozen=True)
