@@ -14,7 +14,8 @@ import psycopg2
 import sqlalchemy as sa
 from ckan import model
 
-from ckanext.hdxjobs import config
+from ckanext.hdxjobs import config, shell
+from ckanext.hdxjobs.analytics import job as analytics
 from ckanext.hdxjobs.errors import PreviewError
 from ckanext.hdxjobs.geopreview import db, hooks, mirror, record, sweep
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine, is_missing_table
@@ -34,6 +35,8 @@ class _Group(click.Group):
             raise click.ClickException(
                 f"{error} ({error.code}; setting ckanext.hdxjobs.postgis.url)"
             ) from error
+        except psycopg2.errors.UndefinedTable as error:
+            raise click.ClickException(record.MIGRATE) from error
         except sa.exc.ProgrammingError as error:
             if not is_missing_table(error):
                 raise
@@ -43,6 +46,9 @@ class _Group(click.Group):
 @click.group(cls=_Group, short_help="Map previews and analytics.")
 def hdxjobs() -> None:
     """Map previews and analytics of CKAN's resources."""
+
+
+hdxjobs.add_command(shell.events)
 
 
 @hdxjobs.command("init-db")
@@ -103,21 +109,25 @@ def status(resource_id: str | None) -> None:
 def sweep_(every_s: int | None) -> None:
     """Queue what waits unqueued, take back what dead workers held, drop what is not wanted.
 
+    Of previews and of events.
+
     Run it each minute by cron or a timer, or let it run on with --every.
     """
     if every_s is None:
+        _report(analytics.sweep())
         _report(sweep.run())
         return
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     while not stop.is_set():
-        try:
-            _report(sweep.run(), quiet=True)
-        except (PreviewError, sa.exc.SQLAlchemyError) as error:
-            click.echo(f"This round was cut short: {type(error).__name__}", err=True)
-        finally:
-            model.Session.remove()
+        for round_ in (analytics.sweep, sweep.run):
+            try:
+                _report(round_(), quiet=True)
+            except (PreviewError, sa.exc.SQLAlchemyError, psycopg2.Error, OSError) as error:
+                click.echo(f"This round was cut short: {type(error).__name__}", err=True)
+            finally:
+                model.Session.remove()
         stop.wait(every_s)
 
 
@@ -145,7 +155,7 @@ def purge_orphans(dry_run: bool) -> None:
     click.echo(f"{len(orphans)} {'would be ' if dry_run else ''}purged", err=True)
 
 
-def _report(swept: sweep.Swept, *, quiet: bool = False) -> None:
+def _report(swept: sweep.Swept | analytics.Swept, *, quiet: bool = False) -> None:
     counts = asdict(swept)
     if any(counts.values()) or not quiet:
         click.echo(", ".join(f"{what} {count}" for what, count in counts.items()))

@@ -84,19 +84,21 @@ def current(wanted: AnalyticsSettings) -> Visit | None:
     )
 
 
-def track(events: Sequence[Event], visit: Visit | None = None, *, crawlers_too: bool = True) -> None:
+def track(events: Sequence[Event], visit: Visit | None = None, *, crawlers_too: bool = True) -> bool:
     """Track events that no save carries: after the response if there is a request, else at once.
 
     :param crawlers_too: whether it counts as well when a crawler or a prefetching browser did it
+    :returns: whether they may be tracked
     """
     wanted = settings()
     visit = visit or current(wanted)
     if visit is NOT_TRACKED:
-        return
+        return False
     if visit is None:
         capture.store(events, None, wanted)
     elif crawlers_too or not privacy.is_prefetch(flask.request.headers):
         flask.g.setdefault(_PENDING, []).append(Pending(events, visit, crawlers_too))
+    return True
 
 
 def finish(_app: Any = None, *, response: Any, **_: Any) -> None:
