@@ -5,15 +5,17 @@ Promises 1, 2 and 5 of the design, for events.
 
 from __future__ import annotations
 
+import os
 import signal
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from ckan.tests import factories
-from events_site import Site, until
 
 from ckanext.hdxjobs.geopreview.preview import engine
 from devstack.fakes import client
+from devstack.own_site import Site, until
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,8 @@ def fake():
 @pytest.fixture
 def portal(site, fake, tmp_path):
     fake.reset()
-    made = Site(tmp_path, fake, factories.SysadminWithToken()["token"])
+    made = Site(tmp_path, fake, base_ini=Path(os.environ["HDXJOBS_TEST_INI"]))
+    made.token = factories.SysadminWithToken()["token"]
     yield made
     made.stop()
 

@@ -8,16 +8,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import requests
 
 from devstack.fakes import client
+from devstack.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(sys.executable).parent
 PATIENCE_S = 60
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36"
@@ -45,22 +46,36 @@ def processes() -> Iterator[tuple[int, int]]:
 
 
 class Site:
-    """Web server, Redis, worker and sweep; each is started when a test wants it.
+    """Web server, Redis, worker and sweep; each is started when somebody wants it.
 
     :ivar token: of a sysadmin
     """
 
-    def __init__(self, folder: Path, fake: client.Fake, token: str) -> None:
-        self.folder, self.fake, self.token = folder, fake, token
-        self.redis_port, self.port = free_port(), free_port()
-        self.url = f"http://localhost:{self.port}"
-        self.ini = folder / "events.ini"
-        self.running: dict[str, subprocess.Popen[bytes]] = {}
-        self._write_ini()
+    def __init__(
+        self,
+        folder: Path,
+        fake: client.Fake,
+        *,
+        base_ini: Path,
+        redis_port: int | None = None,
+        options: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Write the site's configuration.
 
-    def _write_ini(self) -> None:
+        :param base_ini: what it is built on
+        :param redis_port: of another site's Redis, to share it
+        :param options: more lines of the configuration
+        """
+        self.folder, self.fake, self.token = folder, fake, ""
+        self.redis_port, self.port = redis_port or free_port(), free_port()
+        self.url = f"http://localhost:{self.port}"
+        self.ini = folder / f"site-{self.port}.ini"
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self._write_ini(base_ini, options)
+
+    def _write_ini(self, base_ini: Path, more: Mapping[str, Any]) -> None:
         options = {
-            "use": f"config:{os.environ['HDXJOBS_TEST_INI']}",
+            "use": f"config:{base_ini}",
             "ckan.site_url": self.url,
             "ckan.storage_path": self.folder / "storage",
             "ckan.redis.url": f"redis://127.0.0.1:{self.redis_port}/0",
@@ -69,6 +84,7 @@ class Site:
         }
         for key, value in client.options(self.fake.url)["mixpanel"].items():
             options[f"ckanext.hdxjobs.mixpanel.{key}"] = value
+        options |= more
         self.ini.write_text("[app:main]\n" + "".join(f"{key} = {value}\n" for key, value in options.items()))
 
     def start(self, name: str, *command: str) -> None:
