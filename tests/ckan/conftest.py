@@ -16,8 +16,10 @@ import sqlalchemy as sa
 from ckan import model
 from ckan.lib.jobs import add_queue_name_prefix
 from ckan.tests import factories
+from outbox_view import Events
 
 from ckanext.hdxjobs import config, queues
+from ckanext.hdxjobs.analytics import beacon, capture
 from ckanext.hdxjobs.geopreview import db
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine
 
@@ -160,3 +162,13 @@ def silent_server() -> Iterator[SilentServer]:
     server = SilentServer()
     yield server
     server.close()
+
+
+@pytest.fixture
+def events(site: None) -> Iterator[Events]:
+    """The outbox, empty."""
+    outbox = Events()
+    capture.line.cache_clear()
+    beacon.pace = beacon.Pace()
+    yield outbox
+    outbox.close()

@@ -134,9 +134,9 @@ def test_a_file_that_could_not_be_carried_stays(tmp_path: Path) -> None:
     spool.write(tmp_path, [parcel()], max_bytes=CAP)
 
     def refuse(_: Any) -> int:
-        raise OSError
+        raise OSError("full")
 
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="full"):
         spool.carry(tmp_path, refuse)
     assert spool.carry(tmp_path, len) == 1
 

@@ -77,11 +77,7 @@ def told(event: Event, facts: Facts, *, claimed: bool) -> Event:
 
     :param claimed: its ids are a browser's word: what they lead to counts, and nothing else
     """
-    if facts is UNKNOWN:
-        return event
     names = {one.name for one in fields(event)}
-    known = {name: value for name, value in facts.fields.items() if name in names}
-    unknown = dict.fromkeys((names & _FIELDS) - set(known)) if claimed else {}
-    return replace(
-        event, **{**unknown, **{name: value for name, value in known.items() if value is not None}}
-    )
+    known = {name: value for name, value in facts.fields.items() if name in names and value is not None}
+    doubtful = {name for name in names & _FIELDS if facts is not UNKNOWN or not name.endswith("_id")}
+    return replace(event, **(dict.fromkeys(doubtful) if claimed else {}) | known)

@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 _NOTED = "hdxjobs_changes"
 _UNRUNG = "hdxjobs_unrung"
 _UNSTORED = "hdxjobs_unstored"
-_NEW_GROUPS = "hdxjobs_new_groups"
 
 #: Columns that change with every save, or with one that is no news.
 _NO_NEWS = frozenset({"metadata_modified", "plugin_data", "position", "package", "resources_all", "_extras"})
@@ -212,20 +211,17 @@ def events_of(changes: list[Change], session: Any) -> Iterator[Event]:
     members = [one for one in changes if isinstance(one.thing, model.Member)]
     touched = {one.thing.package_id for one in changes if isinstance(one.thing, _PARTS)}
     touched |= {one.thing.table_id for one in members if one.thing.table_name == "package"}
-    ended = {package_id for package_id, change in packages.items() if change.ended}
+    ended = {package_id for package_id, change in packages.items() if change.ended or change.gone}
     for change in packages.values():
         yield from _package_events(change, also_touched=change.thing.id in touched)
     for change in resources:
         if change.thing.package_id not in ended:
             yield from _resource_events(change)
-    new_groups = {
-        one.thing.id for one in changes if isinstance(one.thing, model.Group) and one.before is None
-    }
     for change in changes:
         if isinstance(change.thing, model.Group):
             yield from _group_events(change)
     for change in members:
-        if change.thing.table_name == "user" and change.thing.group_id not in new_groups:
+        if change.thing.table_name == "user":
             yield from _member_events(change, session)
 
 
@@ -268,6 +264,8 @@ def _member_events(change: Change, session: Any) -> Iterator[Event]:
         return
     about = {"org_id": member.group_id, "capacity": member.capacity}
     if change.is_active and not change.was_active:
+        if _is_founder(member, session):
+            return
         user = session.get(model.User, member.table_id)
         invited = user is not None and user.state == "pending"
         yield catalogue.MemberAdd(add_method="by invitation" if invited else "directly", **about)
@@ -275,3 +273,13 @@ def _member_events(change: Change, session: Any) -> Iterator[Event]:
         yield catalogue.MemberChange(**about)
     elif change.was_active and not change.is_active:
         yield catalogue.MemberRemove(**about)
+
+
+def _is_founder(member: Any, session: Any) -> bool:
+    """Whether nobody was a member before: CKAN makes whoever creates an organization its administrator."""
+    others = session.query(model.Member).filter(
+        model.Member.group_id == member.group_id,
+        model.Member.table_name == "user",
+        model.Member.id != member.id,
+    )
+    return others.first() is None
