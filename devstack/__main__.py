@@ -119,6 +119,17 @@ def check(_: Arguments) -> int:
     return 0 if lint.run() else 1
 
 
+def bench(names: Arguments) -> int:
+    """Measure, and write the numbers into benchmarks/README.md."""
+    known = sorted(path.stem.removeprefix("bench_") for path in (ROOT / "benchmarks").glob("bench_*.py"))
+    if len(names) != 1 or names[0] not in known:
+        say(f"./dev bench NAME; there are: {', '.join(known)}")
+        return 2
+    stack.install()
+    stack.start_servers()
+    return subprocess.call([sys.executable, "-m", f"benchmarks.bench_{names[0]}"], cwd=ROOT)
+
+
 def docs(_: Arguments) -> int:
     """Write the pages of docs/ that are made from the code."""
     reference.write()
@@ -162,6 +173,7 @@ VERBS: dict[str, Callable[[Arguments], int]] = {
     "ckan": ckan_command,
     "test": test,
     "lint": check,
+    "bench": bench,
     "docs": docs,
     "i18n": i18n,
     "screenshot": screenshot,
