@@ -10,6 +10,7 @@ from devstack import (
     ckan,
     environment,
     lint,
+    packages,
     postgres,
     processes,
     redis,
@@ -22,7 +23,7 @@ from devstack import (
 )
 from devstack.fakes import client
 from devstack.paths import CKAN_INI, ROOT, make_folders
-from devstack.steps import say, step
+from devstack.steps import StepError, say, step
 
 Arguments = list[str]
 
@@ -31,14 +32,11 @@ def run(_: Arguments) -> int:
     """Set up, start, fill and show."""
     stack.up()
     pages = seed.upload()
-    say()
-    say(f"  site      {ckan.SITE_URL}")
-    for page in pages:
-        say(f"  map       {page}")
-    say(f"  events    {client.URL}  what arrived at the fake Mixpanel, GA4 and webhook")
-    say(f"  log in    {environment.login()}")
-    say("  token     ./dev env prints CKAN_ADMIN_TOKEN and the other addresses")
-    say("  stop      ./dev down")
+    lines = [("site", ckan.SITE_URL), *(("map", page) for page in pages)]
+    lines += [("events", f"{client.URL}  what arrived at the fake Mixpanel, GA4 and webhook")]
+    lines += [("log in", environment.login())]
+    lines += [("token", "./dev env prints CKAN_ADMIN_TOKEN and the other addresses"), ("stop", "./dev down")]
+    print("\n" + "\n".join(f"  {name:<8}{text}" for name, text in lines), flush=True)
     return 0
 
 
@@ -149,6 +147,7 @@ def screenshot(_: Arguments) -> int:
     stack.up()
     pages = seed.upload()
     with step("The README's picture") as it:
+        packages.ensure_browser()
         it.note(str(screenshots.take(pages).relative_to(ROOT)))
     return 0
 
@@ -187,7 +186,11 @@ def main() -> int:
         return 2
     make_folders()
     environment.isolate()
-    return VERBS[verb](arguments)
+    try:
+        return VERBS[verb](arguments)
+    except StepError as failure:
+        say(f"{failure.why}\n{failure.advice}".strip())
+        return 1
 
 
 if __name__ == "__main__":

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -77,14 +75,11 @@ def make_databases(ini: Path, names: dict[str, str]) -> None:
     for name, owner in names.items():
         postgres.make_database(name, owner=owner)
     run(command("db", "init", ini=ini))
-    extension = ROOT / "ckanext" / "hdxjobs"
-    if (extension / "migration" / "hdxjobs").is_dir():
-        run(command("db", "upgrade", "-p", "hdxjobs", ini=ini))
-    if (extension / "cli.py").exists():
-        geo = next(name for name in names if name.startswith("geo"))
-        # In the environment, because every user of the machine can see a command line.
-        admin = {"HDXJOBS_ADMIN_URL": postgres.url(postgres.SUPERUSER, geo)}
-        run(command("hdxjobs", "init-db", ini=ini), env=os.environ | admin)
+    run(command("db", "upgrade", "-p", "hdxjobs", ini=ini))
+    geo = next(name for name, owner in names.items() if owner == postgres.LOADER)
+    # In the environment, because every user of the machine can see a command line.
+    admin = {"HDXJOBS_ADMIN_URL": postgres.url(postgres.SUPERUSER, geo)}
+    run(command("hdxjobs", "init-db", ini=ini), env=os.environ | admin)
 
 
 def call(action: str, *, token: str | None = None, **data: Any) -> Any:
@@ -131,11 +126,6 @@ def administrator_token() -> str:
     token = run(command("user", "token", "add", "--quiet", keys.ADMIN_NAME, "dev")).split()[-1]
     keys.remember(TOKEN, token)
     return token
-
-
-def versions() -> Sequence[str]:
-    """What the site runs on, for the line of the step."""
-    return [f"CKAN {call('status_show')['ckan_version']}", f"Python {sys.version.split()[0]}"]
 
 
 def remove() -> None:

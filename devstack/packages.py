@@ -128,8 +128,10 @@ def has_browser() -> bool:
     )
 
 
-def install_browser() -> None:
-    """Fetch Playwright's own Chromium and the libraries that it needs (Ubuntu)."""
+def ensure_browser() -> None:
+    """Without Debian's Chromium: fetch Playwright's own and the libraries that it needs (Ubuntu)."""
+    if has_browser():
+        return
     playwright = VENV / "bin" / "playwright"
     run(as_root(playwright, "install-deps", "chromium"), advice=ADVICE)
     run([playwright, "install", "chromium"], advice="see that Playwright's download server can be reached")

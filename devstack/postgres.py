@@ -64,10 +64,8 @@ def data() -> Path:
 
 
 def command() -> str:
-    """What the process manager starts."""
-    binaries = programs()
-    if binaries is None:
-        raise StepError("PostgreSQL with PostGIS is not installed")
+    """What the process manager starts; prepare() has seen to it that it is there."""
+    binaries = programs() or Path()
     settings = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
     return shlex.join([str(binaries / "postgres"), "-D", str(data()), *settings])
 
@@ -153,5 +151,6 @@ def make_database(name: str, *, owner: str) -> None:
 
 
 def remove() -> None:
-    """Delete the cluster."""
-    shutil.rmtree(data(), ignore_errors=True)
+    """Delete the cluster, wherever it is."""
+    for folder in (data(), outside()):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import socket
 import subprocess
-import time
 import xmlrpc.client
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -45,6 +43,7 @@ class Program:
     user: str | None = None
     stop_signal: str = "TERM"
     settle_s: int = 1
+    folder: Path = ROOT
 
     @property
     def log(self) -> Path:
@@ -54,7 +53,7 @@ class Program:
         """Its part of the manager's configuration."""
         lines = {
             "command": self.command.replace("%", "%%"),
-            "directory": str(ROOT),
+            "directory": str(self.folder),
             "environment": f'CKAN_INI="{CKAN_INI}"',
             "autostart": "false",
             "autorestart": "true",
@@ -238,13 +237,3 @@ def follow(names: Iterable[str]) -> int:
     with suppress(KeyboardInterrupt):
         return subprocess.call(["tail", "-n", "50", "-F", *files])
     return 0
-
-
-def uptime(info: dict[str, Any]) -> float:
-    """Seconds that a running program has run."""
-    return max(0.0, time.time() - float(info["start"]))
-
-
-def quoted(arguments: Iterable[str]) -> str:
-    """A command line from its parts."""
-    return shlex.join(arguments)

@@ -13,7 +13,7 @@ from devstack.paths import ROOT
 PICTURE = ROOT / "docs" / "images" / "map.png"
 SAMPLE = "Countries of Africa"
 #: Longitude and latitude of a place inside the country that is shown with its attributes.
-NIGER = [9.0, 17.0]
+MADAGASCAR = [46.5, -19.0]
 BROWSER_ARGUMENTS = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 PATIENCE_MS = 60_000
 
@@ -35,7 +35,7 @@ def _photograph(page: Page) -> None:
     ready = page.locator("[data-hdxjobs-map][data-state=ready]")
     ready.wait_for(timeout=PATIENCE_MS)
     x, y = ready.evaluate(
-        "(element, place) => { const {x, y} = element.hdxjobsMap.project(place); return [x, y]; }", NIGER
+        "(element, place) => { const {x, y} = element.hdxjobsMap.project(place); return [x, y]; }", MADAGASCAR
     )
     page.locator("[data-hdxjobs-map] canvas").click(position={"x": x, "y": y})
     page.locator(".hdxjobs-popup").wait_for()

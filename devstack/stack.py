@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from devstack import ckan, packages, postgres, processes, redis, solr
 from devstack.fakes import client
 from devstack.paths import CKAN_INI, DEV, HERE, PORT_FILE, PORTS, ROOT, VENV, make_folders, write
-from devstack.processes import Program, quoted
+from devstack.processes import Program
 from devstack.steps import step
 
 QUEUES = {"worker-geo": "geo_q", "worker-analytics": "analytics_q"}
@@ -26,6 +27,7 @@ def servers() -> tuple[Program, ...]:
             port=PORTS.postgres,
             user=postgres.system_user(),
             stop_signal="INT",
+            folder=postgres.data(),  # its user may not enter the checkout
         ),
         Program("redis", redis.command(), ready=redis.answers, port=PORTS.redis),
         Program(
@@ -38,7 +40,7 @@ def servers() -> tuple[Program, ...]:
         ),
         Program(
             "fake-sinks",
-            quoted(
+            shlex.join(
                 [str(VENV / "bin" / "python"), "-m", "devstack.fake_sinks", "--port", str(PORTS.fake_sinks)]
             ),
             ready=client.Fake(client.URL).answers,
@@ -52,20 +54,19 @@ def site() -> tuple[Program, ...]:
     """The web server, the workers and the sweep."""
     code = (ROOT / "ckanext", CKAN_INI, HERE / "wsgi.py")
     workers = tuple(
-        Program(name, quoted(ckan.command("jobs", "worker", queue)), sources=code, settle_s=4)
+        Program(name, shlex.join(ckan.command("jobs", "worker", queue)), sources=code, settle_s=4)
         for name, queue in QUEUES.items()
     )
     sweep = Program(
         "sweep",
-        quoted(ckan.command("hdxjobs", "sweep", "--every", str(SWEEP_EVERY_S))),
+        shlex.join(ckan.command("hdxjobs", "sweep", "--every", str(SWEEP_EVERY_S))),
         sources=code,
         settle_s=4,
     )
     web = Program(
-        "ckan", quoted(ckan.server()), ready=ckan.answers, port=PORTS.ckan, sources=code, patience_s=90
+        "ckan", shlex.join(ckan.server()), ready=ckan.answers, port=PORTS.ckan, sources=code, patience_s=90
     )
-    has_sweep = (ROOT / "ckanext/hdxjobs/cli.py").exists()
-    return (web, *workers, *((sweep,) if has_sweep else ()))
+    return (web, *workers, sweep)
 
 
 def programs() -> tuple[Program, ...]:
@@ -144,5 +145,5 @@ def up() -> None:
 
 def down() -> None:
     """Stop everything."""
-    with step("Stopping"):
+    with alone(), step("Stopping"):
         processes.stop_all([program.name for program in reversed(programs())])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,9 +124,8 @@ def run(
     return done.stdout
 
 
-def wait_for(ready: object, *, seconds: float, every: float = 0.2) -> bool:
+def wait_for(ready: Callable[[], bool], *, seconds: float, every: float = 0.2) -> bool:
     """Ask until it says yes; False when the time is over."""
-    assert callable(ready)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if ready():

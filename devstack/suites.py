@@ -85,9 +85,9 @@ def _prepared(suite: Suite) -> Iterator[None]:
         with stack.alone():
             stack.install()
             stack.start_servers()
-    if suite.browser and not packages.has_browser():
-        with step("Chromium for the browser tests"):
-            packages.install_browser()
+    if suite.browser:
+        with step("Chromium"):
+            packages.ensure_browser()
     if not suite.ckan:
         yield
         return

@@ -1,4 +1,4 @@
-"""Translations: the texts that the code shows, gathered for translators."""
+"""Translations: the texts that the code shows, gathered for translators, and what they made of them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ CATALOGUE = ROOT / "ckanext/hdxjobs/i18n/ckanext-hdxjobs.pot"
 
 
 def extract() -> int:
-    """Write the catalogue of texts; returns how many there are."""
+    """Write the catalogue of texts, bring each language's up to date; returns how many texts there are."""
     CATALOGUE.parent.mkdir(exist_ok=True)
-    run([VENV / "bin" / "python", "setup.py", "--quiet", "extract_messages"])
+    for command in ("extract_messages", "update_catalog", "compile_catalog"):
+        run([VENV / "bin" / "python", "setup.py", "--quiet", command])
     text = CATALOGUE.read_text(encoding="utf-8")
     return text.count("\nmsgid ") - text.count('\nmsgid ""\nmsgstr ""\n"Project-Id')

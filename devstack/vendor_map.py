@@ -23,6 +23,7 @@ from typing import Any
 import shapely
 from shapely.affinity import translate
 from shapely.geometry import MultiLineString, MultiPolygon, Polygon, box, mapping
+from shapely.ops import unary_union
 
 MAPLIBRE_VERSION = "6.17.0"
 ATLAS_VERSION = "2.0.2"
@@ -171,8 +172,8 @@ def write_geojson(path: Path, parts: dict[str, Any], decimals: int) -> None:
 
 def only(shape: Any, kind: type) -> Any:
     """The parts of a clipped shape that are of one kind; a cut may leave stray points or lines."""
-    parts = [part for part in getattr(shape, "geoms", [shape]) if isinstance(part, kind)]
-    return shapely.union_all(parts)
+    parts: list[Any] = [part for part in getattr(shape, "geoms", [shape]) if isinstance(part, kind)]
+    return unary_union(parts)
 
 
 def write_land(package: Path) -> None:
@@ -182,15 +183,15 @@ def write_land(package: Path) -> None:
     folder.mkdir(parents=True)
     land, borders = read_land(package, "110m")
     write_geojson(folder / "world.json", {"land": land, "borders": borders}, WORLD_DECIMALS)
-    land, borders = read_land(package, "50m")
-    land = shapely.make_valid(land)
+    raw, borders = read_land(package, "50m")
+    fine: Any = shapely.make_valid(raw)
     for column in range(360 // SQUARE_DEG):
         for row in range(180 // SQUARE_DEG):
             west, south = column * SQUARE_DEG - 180, row * SQUARE_DEG - 90
             square = box(west, south, west + SQUARE_DEG, south + SQUARE_DEG)
             wide = square.buffer(OVERLAP_DEG, join_style="mitre").intersection(box(-180, -90, 180, 90))
             parts = {
-                "land": only(land.intersection(wide), Polygon),
+                "land": only(fine.intersection(wide), Polygon),
                 "borders": only(borders.intersection(square), shapely.LineString),
             }
             # A square without land gets a file too, or the page would ask for it in vain.

@@ -53,6 +53,8 @@ class NoticeText:
     message: str
 
 
+# A table: one text a line, however long.
+# fmt: off
 _FAILURES = (
     Failure(
         "not-geodata",
@@ -226,6 +228,7 @@ _NOTICES = (
     NoticeText("geometry-unreadable", N_("{count} features of {layer} have shapes that cannot be read and are not on the map (for example {example}).")),
     NoticeText("layers-skipped", N_("{count} layers could not be shown (for example {example}).")),
 )
+# fmt: on
 
 NOTICES: dict[str, NoticeText] = {notice.code: notice for notice in _NOTICES}
 

@@ -11,14 +11,11 @@ from urllib.parse import urlsplit
 
 import ckan.plugins.toolkit as tk
 
-from ckanext.hdxjobs import __version__, config
+from ckanext.hdxjobs import config, files
 from ckanext.hdxjobs.geopreview import record
 from ckanext.hdxjobs.geopreview.values import Phase, State
 
 __all__ = ["hdxjobs_events", "hdxjobs_map", "hdxjobs_panel", "hdxjobs_preview", "hdxjobs_script"]
-
-#: The vendored library, in public/hdxjobs; the folder's name carries the version.
-MAPLIBRE_FOLDER = "maplibre-gl-6.17.0"
 
 _PENDING = {State.QUEUED.value, State.RUNNING.value, State.RETRYING.value}
 
@@ -40,7 +37,7 @@ def hdxjobs_preview(resource_id: str) -> dict[str, Any] | None:
 
 def hdxjobs_script() -> str:
     """URL of the page's one script; its query changes with each release."""
-    return _static("hdxjobs-map.js") + "?v=" + __version__
+    return _static("hdxjobs-map.js") + "?v=" + files.version()
 
 
 def hdxjobs_events(
@@ -102,7 +99,7 @@ def hdxjobs_panel(preview: dict[str, Any], package_id: str) -> dict[str, Any]:
     """What the panel on the resource page says.
 
     :returns: ``kind`` "waiting", "stopped" or "ready"; ``pending``: will it change by itself;
-        ``sentence``, ``detail``: plain words; ``percent``: 0..100 or None when nobody knows;
+        ``title``: None where a headline would make too much of it; ``sentence``, ``detail``: plain words; ``percent``: 0..100 or None when nobody knows;
         ``advice``, ``code``, ``warnings`` and ``retry_url`` only for those who may edit;
         ``status_url``: where the next answer comes from
     """
@@ -113,6 +110,7 @@ def hdxjobs_panel(preview: dict[str, Any], package_id: str) -> dict[str, Any]:
     panel = {
         "kind": kind,
         "pending": pending,
+        "title": tk._("Map preview"),
         "sentence": preview["message"],
         "detail": _detail(preview, kind),
         "percent": percent(preview["phase"], preview["progress"]),
@@ -122,9 +120,15 @@ def hdxjobs_panel(preview: dict[str, Any], package_id: str) -> dict[str, Any]:
         "retry_url": None,
         "status_url": tk.url_for("hdxjobs.preview_status", **urls),
     }
-    if kind == "stopped" and tk.h.check_access("hdx_geopreview_submit", {"id": resource_id}):
+    if kind != "stopped":
+        return panel
+    # Nobody promised a map of a zip full of documents: to visitors that is no failure.
+    failed = preview["state"] != State.UNSUPPORTED.value
+    panel["title"] = tk._("This file cannot be shown on a map") if failed else None
+    if tk.h.check_access("hdx_geopreview_submit", {"id": resource_id}):
         error = preview["error"] or {}
         panel |= {
+            "title": tk._("This file cannot be shown on a map"),
             "advice": error.get("advice"),
             "code": error.get("code"),
             "warnings": preview["warnings"],
@@ -164,7 +168,7 @@ def hdxjobs_map(preview: dict[str, Any], package_id: str) -> dict[str, Any]:
         "layers": [_layer(layer) for layer in layers],
         "bounds": _corners(joint_bounds([layer["bbox"] for layer in layers if layer["bbox"]])),
         "basemap": basemap(config.map_settings()),
-        "maplibre": _static(MAPLIBRE_FOLDER + "/"),
+        "maplibre": _static(files.MAPLIBRE_FOLDER + "/"),
         "land": _static("land/"),
         "tiles_path": tiles_path,
         "text": _texts(),
@@ -184,7 +188,10 @@ def _static(path: str) -> str:
 
 def _layer(layer: dict[str, Any]) -> dict[str, Any]:
     """The part of a layer's status that the script uses."""
-    told = {key: layer[key] for key in ("name", "geometry_type", "fields", "tilejson")}
+    told = {key: layer[key] for key in ("name", "geometry_type", "fields")}
+    # The query changes with the version: a browser may keep an older TileJSON for a minute.
+    version = layer["tiles"].split("/")[-4]
+    told["tilejson"] = f"{layer['tilejson']}?v={version}"
     bbox = layer["bbox"]
     if bbox and bbox[0] > bbox[2]:
         # MapLibre asks for no tiles at all when west is greater than east.

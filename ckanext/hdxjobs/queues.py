@@ -7,6 +7,7 @@ by ``ckan hdxjobs sweep``; nothing is lost, because the rows are the truth.
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 import uuid
@@ -71,10 +72,14 @@ breaker = Breaker()
 
 
 def connection() -> redis.Redis:
-    """A client that answers or fails within the configured time; sockets are opened on first use."""
-    timeout_s = config.redis_timeout_s()
+    """A client that answers or fails within the configured time; one a process, connected on first use."""
+    return _client(config.redis_url(), config.redis_timeout_s())
+
+
+@functools.lru_cache(maxsize=4)
+def _client(url: str, timeout_s: float) -> redis.Redis:
     return redis.Redis.from_url(
-        config.redis_url(),
+        url,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),
@@ -87,8 +92,7 @@ def ring(bell: Bell) -> bool:
     if breaker.is_open():
         return False
     try:
-        with connection() as client:
-            _enqueue(bell, client)
+        _enqueue(bell, connection())
     except (redis.RedisError, OSError) as error:
         breaker.trip()
         log.warning("Redis does not answer (%s); %s waits for the sweep", type(error).__name__, bell.key)
@@ -157,16 +161,14 @@ def waiting_keys(queue: str) -> set[str]:
 
     :raises redis.RedisError: Redis does not answer
     """
-    with connection() as client:
-        jobs = rq.Queue(add_queue_name_prefix(queue), connection=client).get_job_ids()
+    jobs = rq.Queue(add_queue_name_prefix(queue), connection=connection()).get_job_ids()
     return {job_id.rpartition("-")[0] for job_id in jobs}
 
 
 def first_in(seconds: int, *, what: str) -> bool:
     """Whether nobody else did this within the last seconds, on any machine; False without Redis."""
     try:
-        with connection() as client:
-            return bool(client.set(add_queue_name_prefix(f"hdxjobs:{what}"), "1", nx=True, ex=seconds))
+        return bool(connection().set(add_queue_name_prefix(f"hdxjobs:{what}"), "1", nx=True, ex=seconds))
     except (redis.RedisError, OSError):
         return False
 

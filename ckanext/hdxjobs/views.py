@@ -1,4 +1,4 @@
-"""The URL door: tiles, TileJSON, the status panel and its retry button; browsers' events and their page.
+"""The URL door: tiles, TileJSON, the map's files, the status panel and its retry; browsers' events and their page.
 
 Every request is authorised like ``resource_show`` before anything is said: what a visitor may not see
 answers byte for byte like what does not exist.
@@ -20,7 +20,7 @@ from ckan import model
 from flask import Blueprint, Response
 from werkzeug.datastructures import Headers
 
-from ckanext.hdxjobs import config
+from ckanext.hdxjobs import config, files
 from ckanext.hdxjobs.analytics import beacon, capture, report
 from ckanext.hdxjobs.errors import PoolBusy
 from ckanext.hdxjobs.geopreview import record, tiles
@@ -34,6 +34,8 @@ MVT = "application/vnd.mapbox-vector-tile"
 TILE_MAX_AGE_S = 24 * 3600
 #: TileJSON names the live version.
 TILEJSON_MAX_AGE_S = 60
+#: A year; the file's URL changes with its content.
+FILE_MAX_AGE_S = 365 * 24 * 3600
 #: Seconds after which a client may ask a busy map database again.
 RETRY_AFTER_S = 5
 
@@ -75,6 +77,25 @@ def tilejson(layer_id: str) -> Response:
     return _served(layer_id, _tilejson)
 
 
+@hdxjobs.route("/hdxjobs/<path:name>")
+def page_file(name: str) -> Response:
+    """A script, style sheet or piece of land of the map page, compressed and kept by the browser."""
+    file = files.find(name)
+    if file is None:
+        return _text(404, "Not found")
+    answer = TileResponse(mimetype=file.mimetype)
+    # Another server of this site may still run the release before: what it sends must not be kept.
+    lasting = name.startswith(files.MAPLIBRE_FOLDER) or tk.request.args.get("v") == files.version()
+    answer.caching = f"public, max-age={FILE_MAX_AGE_S}, immutable" if lasting else "no-cache"
+    packed = bool(tk.request.accept_encodings["gzip"])
+    if packed:
+        answer.headers["Content-Encoding"] = "gzip"
+    answer.set_data(file.packed if packed else file.body)
+    answer.set_etag(file.digest + "-gzip" * packed)
+    answer.make_conditional(tk.request.environ)
+    return answer
+
+
 @hdxjobs.route("/dataset/<id>/resource/<resource_id>/preview-status")
 def preview_status(id: str, resource_id: str) -> Response:
     """The status panel's inside, as HTML; the state in a header."""
@@ -82,6 +103,7 @@ def preview_status(id: str, resource_id: str) -> Response:
     if preview is None:
         return _text(404, "Not found")
     answer = Response(tk.render("hdxjobs/status.html", {"preview": preview, "package_id": id}))
+    answer.cache_control.no_store = True
     tk.request.environ["__no_cache__"] = True
     answer.headers["X-Hdxjobs-State"] = preview["state"]
     return answer

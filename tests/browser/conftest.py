@@ -83,7 +83,8 @@ def write_ini(folder: Path, url: str) -> Path:
     path = folder / "browser.ini"
     path.write_text(
         f"[app:main]\nuse = config:{os.environ['HDXJOBS_TEST_INI']}\n"
-        f"ckan.site_url = {url}\nckan.storage_path = {folder / 'storage'}\n"
+        # CKAN itself would ask Gravatar for a picture of the editor.
+        f"ckan.site_url = {url}\nckan.gravatar_default = disabled\nckan.storage_path = {folder / 'storage'}\n"
     )
     return path
 
@@ -98,13 +99,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     helpers.reset_db()
     search.clear_all()
     connect_to_redis().flushdb()
-    editor = factories.SysadminWithToken(password="correct horse")
+    editor = factories.SysadminWithToken(password="correct horse", image_url="")
 
     folder = tmp_path_factory.mktemp("site")
     port = free_port()
     url = f"http://localhost:{port}"
     ini = write_ini(folder, url)
     tools = Path(sys.executable).parent
+    ckan = [str(tools / "ckan"), "-c", str(ini)]
+    # Cleaning the database dropped our table too.
+    subprocess.run([*ckan, "db", "upgrade", "-p", "hdxjobs"], cwd=ROOT, check=True, capture_output=True)
     web = Process(
         "web",
         [*(str(tools / "gunicorn"), "--bind", f"127.0.0.1:{port}", "--workers", "1"),
@@ -112,9 +116,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         ini=ini,
         folder=folder,
     )  # fmt: skip
-    worker = Process(
-        "worker", [str(tools / "ckan"), "-c", str(ini), "jobs", "worker", "geo_q"], ini=ini, folder=folder
-    )
+    worker = Process("worker", [*ckan, "jobs", "worker", "geo_q"], ini=ini, folder=folder)
     try:
         wait_until(lambda: not web.alive() or answers(f"{url}/api/3/action/status_show"), seconds=60)
         if not web.alive() or not worker.alive():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -12,10 +14,17 @@ CUT_OFF = geojson((point(1, 2), {"name": "x"}))[:-30]
 GOOD = geojson((point(1, 2), {"name": "x"}))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def broken(site: Site) -> Resource:
     resource = site.upload("cut.geojson", CUT_OFF)
     assert site.finished(resource)["state"] == "failed"
+    return resource
+
+
+@pytest.fixture(scope="module")
+def good(site: Site) -> Resource:
+    resource = site.upload("ok.geojson", GOOD)
+    assert site.finished(resource)["state"] == "ready"
     return resource
 
 
@@ -35,6 +44,20 @@ def test_a_visitor_reads_why_but_is_not_told_to_mend_it(broken: Resource, visito
     expect(panel).to_contain_text("damaged or cut off")
     expect(panel).not_to_contain_text("What you can do")
     expect(panel.get_by_role("button")).to_have_count(0)
+
+
+def test_a_visitor_of_a_file_that_is_no_geodata_reads_one_line(site: Site, visitor: Page) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("minutes.txt", "Nothing with coordinates.")
+    resource = site.upload("minutes.zip", archive.getvalue())
+    assert site.finished(resource)["state"] == "unsupported"
+
+    visitor.goto(resource.path)
+
+    panel = visitor.locator("[data-hdxjobs-panel]")
+    expect(panel).to_contain_text("The zip file holds no Shapefile")
+    expect(panel.get_by_role("heading")).to_have_count(0)
 
 
 def test_retry_starts_again_on_the_same_page(site: Site, broken: Resource, editor: Page) -> None:
@@ -83,11 +106,8 @@ def test_the_panel_survives_a_site_that_does_not_answer(site: Site, visitor: Pag
     ],
 )
 def test_failing_tiles_are_told_and_can_be_asked_for_again(
-    site: Site, visitor: Page, status: int | None, words: str
+    good: Resource, visitor: Page, status: int | None, words: str
 ) -> None:
-    resource = site.upload("ok.geojson", GOOD)
-    site.finished(resource)
-
     def fail(route: Route) -> None:
         if status:
             route.fulfill(status=status)
@@ -95,7 +115,7 @@ def test_failing_tiles_are_told_and_can_be_asked_for_again(
             route.abort()
 
     visitor.route("**/*.mvt", fail)
-    visitor.goto(resource.path)
+    visitor.goto(good.path)
     expect(visitor.get_by_text(words)).to_be_visible()
     visitor.unroute("**/*.mvt")
 
@@ -105,12 +125,10 @@ def test_failing_tiles_are_told_and_can_be_asked_for_again(
     expect(visitor.get_by_text(words)).to_be_hidden()
 
 
-def test_without_webgl_the_page_offers_the_file(site: Site, visitor: Page) -> None:
-    resource = site.upload("ok.geojson", GOOD)
-    site.finished(resource)
+def test_without_webgl_the_page_offers_the_file(good: Resource, visitor: Page) -> None:
     visitor.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
 
-    visitor.goto(resource.path)
+    visitor.goto(good.path)
 
     expect(visitor.get_by_text("lacks WebGL 2")).to_be_visible()
     expect(visitor.get_by_role("link", name="Download the file")).to_be_visible()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 from PIL import Image
 from playwright.sync_api import Page, expect
@@ -94,6 +95,21 @@ def test_a_new_file_takes_the_old_ones_place_on_the_open_page(site: Site, visito
     drawn_map(visitor)
 
     assert "after" in {feature.get("name") for feature in features_in_view(visitor)}
+
+
+def test_who_looks_at_a_replaced_file_is_told(site: Site, visitor: Page) -> None:
+    resource = site.upload("one.geojson", geojson((square(10, 10, 2), {"name": "before"})))
+    site.finished(resource)
+    visitor.goto(resource.path)
+    drawn_map(visitor)
+    after = geojson((square(10, 10, 2), {"name": "after"}))
+    site.call("resource_update", upload=("one.geojson", after), id=resource.id, name="one.geojson")
+    site.finished(resource)
+
+    visitor.clock.set_fixed_time(time.time() * 1000 + 120_000)
+    visitor.get_by_role("button", name="Zoom out").click()
+
+    expect(visitor.get_by_text("It may have been replaced")).to_be_visible()
 
 
 def _folder(name: str, place: str, longitude: int) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -17,10 +20,11 @@ from ckan import model
 from ckan.lib.jobs import add_queue_name_prefix
 from ckan.tests import factories
 from outbox_view import Events
+from werkzeug.datastructures import FileStorage
 
 from ckanext.hdxjobs import config, queues
 from ckanext.hdxjobs.analytics import beacon, capture
-from ckanext.hdxjobs.geopreview import db
+from ckanext.hdxjobs.geopreview import db, job
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine
 
 
@@ -36,6 +40,14 @@ def _admin_url(url: str) -> str:
             cursor.execute(f'CREATE DATABASE "{database.lstrip("/")}"')
     server.close()
     return urlunsplit(admin._replace(path=database))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loggers_heard() -> None:
+    """Reading the ini silences all loggers that exist by then, those of this file's imports too."""
+    for name in logging.root.manager.loggerDict:
+        if name.startswith("ckanext.hdxjobs"):
+            logging.getLogger(name).disabled = False
 
 
 @pytest.fixture(scope="session")
@@ -85,9 +97,8 @@ def jobs() -> Callable[[], list[tuple[str, int]]]:
     """The imports that wait on geo_q: (resource id, generation), oldest first."""
 
     def waiting() -> list[tuple[str, int]]:
-        with queues.connection() as client:
-            queue = rq.Queue(add_queue_name_prefix(queues.GEO), connection=client)
-            return [tuple(job.args) for job in queue.jobs]
+        queue = rq.Queue(add_queue_name_prefix(queues.GEO), connection=queues.connection())
+        return [tuple(job.args) for job in queue.jobs]
 
     return waiting
 
@@ -172,3 +183,74 @@ def events(site: None) -> Iterator[Events]:
     beacon.pace = beacon.Pace()
     yield outbox
     outbox.close()
+
+
+def _many_points(count: int = 300) -> bytes:
+    """A layer whose tile is worth compressing."""
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"name": f"Place {number}", "rank": number},
+            "geometry": {"type": "Point", "coordinates": [number % 100, number % 60]},
+        }
+        for number in range(count)
+    ]
+    return json.dumps({"type": "FeatureCollection", "features": features}).encode()
+
+
+def _people() -> dict[str, dict[str, Any]]:
+    """Visitors by role, as headers of their requests; the organization under "org"."""
+    users = {role: factories.UserWithToken() for role in ("member", "editor", "stranger")}
+    sysadmin = factories.SysadminWithToken()
+    org = factories.Organization(
+        users=[{"name": users[role]["name"], "capacity": role} for role in ("member", "editor")]
+    )
+    factories.Organization(users=[{"name": users["stranger"]["name"], "capacity": "editor"}])
+    headers = {role: {"Authorization": user["token"]} for role, user in users.items()}
+    return headers | {"sysadmin": {"Authorization": sysadmin["token"]}, "anonymous": {}, "org": org}
+
+
+def _layer(org_id: str, *, private: bool) -> dict[str, Any]:
+    """The only layer of a new dataset, with its resource's and dataset's ids."""
+    package = factories.Dataset(owner_org=org_id, private=private)
+    upload = FileStorage(io.BytesIO(_many_points()), filename="places.geojson")
+    context = {"ignore_auth": True, "user": ""}
+    resource = tk.get_action("resource_create")(
+        dict(context), {"package_id": package["id"], "name": "Places", "upload": upload}
+    )
+    job.run_preview(resource["id"], 1)
+    found = tk.get_action("hdx_geopreview_status")(dict(context), {"id": resource["id"]})["layers"][0]
+    model.Session.remove()
+    return found | {"resource_id": resource["id"], "package_id": package["id"]}
+
+
+@pytest.fixture
+def people(site: None) -> dict[str, dict[str, Any]]:
+    return _people()
+
+
+@pytest.fixture
+def layer(people: dict[str, Any]) -> dict[str, Any]:
+    """A layer of a public dataset, for tests that change it."""
+    return _layer(people["org"]["id"], private=False)
+
+
+@pytest.fixture(scope="module")
+def _standing() -> dict[str, Any]:
+    """What ``world`` made; a module's tests share it."""
+    return {}
+
+
+@pytest.fixture
+def world(_standing: dict[str, Any], with_plugins: Any, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """People, a public and a private layer: made once for a module whose tests only look.
+
+    Importing takes a second or two, so that a test for each visitor and door could not have its own.
+    """
+    if not _standing:
+        request.getfixturevalue("site")
+        people = _people()
+        _standing["people"] = people
+        _standing["public"] = _layer(people["org"]["id"], private=False)
+        _standing["private"] = _layer(people["org"]["id"], private=True)
+    return _standing

@@ -9,12 +9,13 @@ from typing import Any
 import ckan.plugins as p
 import ckan.plugins.toolkit as tk
 import pytest
+import redis
 import sqlalchemy as sa
 from ckan import model
 from ckan.tests import factories
 from werkzeug.datastructures import FileStorage
 
-from ckanext.hdxjobs import queues
+from ckanext.hdxjobs import config, queues
 from ckanext.hdxjobs.geopreview import hooks, record
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine
 
@@ -262,3 +263,13 @@ def test_frozen_redis_is_asked_once_and_then_left_alone(
         call("resource_create", package_id=dataset["id"], name=str(number), **GEOJSON)
     assert queues.breaker.is_open()
     assert silent_server.connections() == 1
+
+
+def test_redis_restarted_between_two_saves_loses_no_bell(
+    dataset: dict[str, Any], call: Call, new_jobs: Callable[[], int]
+) -> None:
+    call("resource_create", package_id=dataset["id"], name="before", **GEOJSON)
+    with redis.Redis.from_url(config.redis_url()) as other:
+        other.client_kill_filter(_id=queues.connection().client_id())
+    call("resource_create", package_id=dataset["id"], name="after", **GEOJSON)
+    assert new_jobs() == 2

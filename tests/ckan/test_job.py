@@ -41,7 +41,9 @@ def upload(content: bytes | dict[str, Any] = b"", name: str = "towns.geojson") -
 @pytest.fixture
 def towns(dataset: dict[str, Any], call: Call) -> dict[str, Any]:
     """A resource whose preview is ready."""
-    resource: dict[str, Any] = call("resource_create", package_id=dataset["id"], name="Towns", upload=upload(TOWNS))
+    resource: dict[str, Any] = call(
+        "resource_create", package_id=dataset["id"], name="Towns", upload=upload(TOWNS)
+    )
     job.run_preview(resource["id"], 1)
     return resource
 
@@ -49,7 +51,9 @@ def towns(dataset: dict[str, Any], call: Call) -> dict[str, Any]:
 def tables(geo_url: str) -> list[str]:
     connection = psycopg2.connect(geo_url)
     with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT relname FROM pg_class WHERE relnamespace = 'hdxjobs'::regnamespace AND relname LIKE 'l\\_%'")
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'hdxjobs'::regnamespace AND relname LIKE 'l\\_%'"
+        )
         names = [name for (name,) in cursor.fetchall() if name.count("_") == 2]
     connection.close()
     return names
@@ -61,7 +65,10 @@ def test_an_upload_becomes_ready_with_layers_fields_and_a_history(towns: dict[st
     (layer,) = status["layers"]
     assert layer["feature_count"] == 2
     assert layer["bbox"] == pytest.approx([28.8, -2.5, 29.2, -1.7])
-    assert {field["name"]: field["type"] for field in layer["fields"]} == {"name": "string", "people": "integer"}
+    assert {field["name"]: field["type"] for field in layer["fields"]} == {
+        "name": "string",
+        "people": "integer",
+    }
     assert [entry["state"] for entry in status["shape_info"]] == ["processing", "success"]
 
 
@@ -102,11 +109,22 @@ def test_an_original_client_finds_box_and_fields_in_shape_info(towns: dict[str, 
     newest = json.loads(call("resource_show", id=towns["id"])["shape_info"])[-1]
     assert newest["bounding_box"].startswith("BOX(28.8")
     assert {"field_name": "people", "data_type": "integer"} in newest["layer_fields"]
-    assert (newest["message"], newest["error_type"], newest["error_class"]) == ("Import successful", "None", "None")
+    assert (newest["message"], newest["error_type"], newest["error_class"]) == (
+        "Import successful",
+        "None",
+        "None",
+    )
 
 
 def _form(resource: dict[str, Any], call: Call) -> None:
-    call("resource_update", id=resource["id"], url=resource["url"], url_type="upload", name="By form", format="GeoJSON")
+    call(
+        "resource_update",
+        id=resource["id"],
+        url=resource["url"],
+        url_type="upload",
+        name="By form",
+        format="GeoJSON",
+    )
 
 
 def _patch(resource: dict[str, Any], call: Call) -> None:
@@ -128,7 +146,10 @@ def _stale_copy(resource: dict[str, Any], call: Call) -> None:
 
 @pytest.mark.parametrize("edit", [_form, _patch, _package_without_extras, _stale_copy])
 def test_shape_info_survives_each_kind_of_edit(
-    towns: dict[str, Any], call: Call, edit: Callable[[dict[str, Any], Call], None], new_jobs: Callable[[], int]
+    towns: dict[str, Any],
+    call: Call,
+    edit: Callable[[dict[str, Any], Call], None],
+    new_jobs: Callable[[], int],
 ) -> None:
     before = call("resource_show", id=towns["id"])["shape_info"]
     new_jobs()
@@ -168,7 +189,9 @@ def test_a_bad_file_is_saved_and_told_with_advice_and_leaves_nothing(
     dataset: dict[str, Any], call: Call, geo_url: str, code: str, case: tuple[bytes, str, str]
 ) -> None:
     content, name, state = case
-    resource = call("resource_create", package_id=dataset["id"], format="GeoJSON", upload=upload(content, name))
+    resource = call(
+        "resource_create", package_id=dataset["id"], format="GeoJSON", upload=upload(content, name)
+    )
     job.run_preview(resource["id"], 1)
     status = call("hdx_geopreview_status", id=resource["id"])
     assert (status["state"], status["error"]["code"]) == (state, code)
@@ -178,7 +201,9 @@ def test_a_bad_file_is_saved_and_told_with_advice_and_leaves_nothing(
     assert tables(geo_url) == []
 
 
-def test_a_new_file_that_is_no_geodata_takes_the_old_map_away(towns: dict[str, Any], call: Call, geo_url: str) -> None:
+def test_a_new_file_that_is_no_geodata_takes_the_old_map_away(
+    towns: dict[str, Any], call: Call, geo_url: str
+) -> None:
     call("resource_patch", id=towns["id"], upload=upload(b"%PDF-1.4"))
     job.run_preview(towns["id"], 2)
     assert call("hdx_geopreview_status", id=towns["id"])["layers"] == []
@@ -205,10 +230,16 @@ def test_an_older_generation_does_nothing(towns: dict[str, Any], call: Call) -> 
 
 
 def test_a_link_that_nobody_answers_is_tried_again_later(
-    dataset: dict[str, Any], call: Call, row: Callable[[str], dict[str, Any]], ckan_config: Any, monkeypatch: Any
+    dataset: dict[str, Any],
+    call: Call,
+    row: Callable[[str], dict[str, Any]],
+    ckan_config: Any,
+    monkeypatch: Any,
 ) -> None:
     monkeypatch.setitem(ckan_config, "ckanext.hdxjobs.geopreview.link_hosts_allowed", ["127.0.0.1:9"])
-    resource = call("resource_create", package_id=dataset["id"], url="http://127.0.0.1:9/a.geojson", format="GeoJSON")
+    resource = call(
+        "resource_create", package_id=dataset["id"], url="http://127.0.0.1:9/a.geojson", format="GeoJSON"
+    )
     job.run_preview(resource["id"], 1)
     found = row(resource["id"])
     assert (found["state"], found["error_code"]) == ("retrying", "link-unreachable")
@@ -253,3 +284,26 @@ def test_a_generation_that_the_map_database_has_used_up_gets_a_fresh_number(
     job.run_preview(resource["id"], 8)
     model.Session.remove()
     assert call("hdx_geopreview_status", id=resource["id"])["state"] == "ready"
+
+
+def test_never_two_imports_of_one_resource_at_once(
+    dataset: dict[str, Any], call: Call, geo_url: str, row: Callable[[str], dict[str, Any]], monkeypatch: Any
+) -> None:
+    """Another process, overtaken or frozen, still holds the resource: this job steps back for a while."""
+    monkeypatch.setattr(job, "LOCK_WAIT_S", 0)
+    resource = call("resource_create", package_id=dataset["id"], upload=upload(TOWNS))
+    with job.alone(resource["id"], geo_url):
+        job.run_preview(resource["id"], 1)
+        found = row(resource["id"])
+        assert (found["state"], found["error_code"]) == ("retrying", "interrupted")
+        assert tables(geo_url) == []
+
+
+def test_the_work_folder_is_gone_whatever_happened(
+    dataset: dict[str, Any], call: Call, ckan_config: Any, monkeypatch: Any, tmp_path: Any
+) -> None:
+    monkeypatch.setitem(ckan_config, "ckanext.hdxjobs.geopreview.work_folder", str(tmp_path))
+    for content in (json.dumps(TOWNS).encode(), b"%PDF-1.4", json.dumps(TOWNS).encode()[:150]):
+        resource = call("resource_create", package_id=dataset["id"], upload=upload(content))
+        job.run_preview(resource["id"], 1)
+    assert list(tmp_path.iterdir()) == []

@@ -44,7 +44,9 @@ def test_what_is_not_geodata_is_unsupported(imported, content, name):
 
 @pytest.mark.parametrize("share", [0.3, 0.9, 0.99])
 def test_a_truncated_geojson_is_unreadable(imported, share):
-    content = makers.geojson(*(makers.feature(makers.point(n % 90, n % 80), n=n, text="x" * 50) for n in range(3000)))
+    content = makers.geojson(
+        *(makers.feature(makers.point(n % 90, n % 80), n=n, text="x" * 50) for n in range(3000))
+    )
     assert code_of(imported, content[: int(len(content) * share)]).code == "unreadable"
 
 
@@ -129,6 +131,11 @@ def test_a_kml_without_placemarks_has_no_features(imported):
     assert code_of(imported, makers.kml(("Empty", ""))).code == "no-features"
 
 
+def test_a_kml_of_links_only_has_no_features(imported):
+    link = b"<kml><NetworkLink><Link><href>http://127.0.0.1:1/x.kml</href></Link></NetworkLink></kml>"
+    assert code_of(imported, link).code == "no-features"
+
+
 def test_only_null_geometries_are_no_map(imported):
     error = code_of(imported, makers.geojson(makers.feature(None, a=1), makers.feature(None, a=2)))
     assert error.code == "no-geometry"
@@ -136,7 +143,10 @@ def test_only_null_geometries_are_no_map(imported):
 
 
 def test_coordinates_that_cannot_be_on_earth_are_no_map(imported):
-    error = code_of(imported, makers.geojson(makers.feature(makers.point(-1.29, 136.8)), makers.feature(makers.point(500000, 1))))
+    error = code_of(
+        imported,
+        makers.geojson(makers.feature(makers.point(-1.29, 136.8)), makers.feature(makers.point(500000, 1))),
+    )
     assert error.code == "coordinates-out-of-range"
     assert "-1.29 136.8" in error.params["example"]
 
@@ -200,3 +210,8 @@ def test_a_zip64_of_many_entries_is_refused(imported):
         for number in range(10_001):
             archive.writestr(f"{number}", b"")
     assert code_of(imported, buffer.getvalue()).code == "unsafe-zip"
+
+
+def test_a_zip_of_a_thousand_broken_files_does_not_cost_a_thousand_tries(imported):
+    content = makers.zipped({f"{number}.geojson": b'{"type": "FeatureCollection"' for number in range(1000)})
+    assert code_of(imported, content, max_layers=3).code == "unreadable"

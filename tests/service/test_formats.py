@@ -377,3 +377,58 @@ def test_an_empty_text_and_no_text_are_different(imported):
         makers.geojson(makers.feature(makers.point(1, 2), a=""), makers.feature(makers.point(1, 2), a=None))
     )
     assert result.rows("a") == [("",), (None,)]
+
+
+def test_a_kml_without_names_is_called_like_its_file(imported):
+    place = makers.placemark("x", 1, 2)
+    content = f'<kml xmlns="http://www.opengis.net/kml/2.2">{place}</kml>'.encode()
+    assert imported(content, name="wells.kml").tile_sets[0].name == "wells"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1"])
+def test_a_kml_in_any_encoding_it_declares_is_read(imported, encoding):
+    text = makers.kml(("Café", makers.placemark("Zoë", 1, 2))).decode().replace("UTF-8", encoding.upper())
+    result = imported(text.encode(encoding))
+    assert result.tile_sets[0].name == "Café"
+    assert result.rows("Name") == [("Zoë",)]
+
+
+def test_shapefiles_whose_names_differ_in_letter_case_only_keep_their_own_parts(imported, tmp_path):
+    upper = makers.shapefile(tmp_path / "a", stem="ROADS", fields={"a": ["x"] * 3})
+    lower = makers.shapefile(tmp_path / "b", stem="roads", fields={"b": ["y"] * 3})
+    result = imported(makers.zipped({**upper, **lower}))
+    assert [result.rows("a"), result.rows("b", layer=1)] == [[("x",)] * 3, [("y",)] * 3]
+
+
+def test_deleted_rows_of_a_shapefile_stay_deleted(imported, tmp_path):
+    parts = makers.shapefile(tmp_path)
+    content = bytearray(parts["towns.dbf"])
+    content[int.from_bytes(content[8:10], "little")] = ord("*")
+    result = imported(makers.zipped({**parts, "towns.dbf": bytes(content)}))
+    assert result.rows("name") == [("Thika",), ("Nakuru",)]
+
+
+def test_rings_and_lines_too_short_to_be_any_do_not_stop_the_rest(imported):
+    shapes = (
+        {"type": "Polygon", "coordinates": [[[0, 0], [20, 20]]]},
+        {"type": "Polygon", "coordinates": [[[0, 0], [20, 20], [0, 0]]]},
+        {
+            "type": "MultiPolygon",
+            "coordinates": [[[[0, 0], [20, 20], [0, 0]]], [[[0, 0], [9, 9], [9, 0], [0, 0]]]],
+        },
+        {"type": "LineString", "coordinates": [[3, 3]]},
+        {"type": "Polygon", "coordinates": []},
+        {"type": "Point", "coordinates": [1]},
+        {"type": "Point", "coordinates": ["a", "b"]},
+        makers.point(1, 2),
+    )
+    result = imported(makers.geojson(*map(makers.feature, shapes)))
+    assert result.tables[0].row_count == len(shapes)
+    assert {item["id"] for item in result.tile()} >= {2, 7}
+    assert result.codes >= {"geometry-repaired", "geometry-unreadable", "no-geometry"}
+
+
+def test_fields_called_like_gdals_own_are_kept(imported):
+    names = {"OGC_FID": 5, "ogc_fid": 6, "wkb_geometry": 7, "geom": 8}
+    result = imported(makers.geojson(makers.feature(makers.point(1, 2), **names)))
+    assert result.rows(*names) == [(5, 6, 7, 8)]

@@ -36,7 +36,7 @@ def shim(tmp_path, monkeypatch):
     def install(body: str) -> None:
         (tmp_path / "shim.py").write_text(body)
         launcher = tmp_path / "python"
-        launcher.write_text(f'#!/bin/sh\nexec {sys.executable} {tmp_path / "shim.py"} "$@"\n')
+        launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{tmp_path / "shim.py"}" "$@"\n')
         launcher.chmod(0o700)
         monkeypatch.setattr(sys, "executable", str(launcher))
 

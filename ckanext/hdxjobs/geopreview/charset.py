@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,12 +81,17 @@ def guess(sample: bytes) -> Charset:
 def _likeliest(words: bytes) -> str:
     """The codec that makes the most sense of words that are not UTF-8."""
     fits = [
-        (match.chaos, -match.coherence, PLAUSIBLE.index(codec))
+        (match.chaos, _oddities(str(match)), -match.coherence, PLAUSIBLE.index(codec))
         for match in charset_normalizer.from_bytes(words, cp_isolation=PLAUSIBLE)
         for codec in match.could_be_from_charset
         if codec in PLAUSIBLE
     ]
-    return PLAUSIBLE[min(fits)[2]] if fits else PLAUSIBLE[0]
+    return PLAUSIBLE[min(fits)[-1]] if fits else PLAUSIBLE[0]
+
+
+def _oddities(text: str) -> int:
+    """Characters that no word has inside: signs such as the pound's, beyond ASCII."""
+    return sum(1 for char in text if ord(char) > 127 and unicodedata.category(char)[0] not in "LM")
 
 
 def _head(dbf: Path) -> bytes:

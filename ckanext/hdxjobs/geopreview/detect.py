@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -20,6 +20,8 @@ SHAPEFILE_NEEDS = (".shx", ".dbf")
 SHAPEFILE_HELPS = (".prj", ".cpg")
 #: Endings that the reader expects.
 SUFFIXES = {"GeoJSON": ".geojson", "KML": ".kml"}
+#: What files are called on our disk, and so what GDAL calls a layer that has no name of its own.
+STEM = "layer"
 #: Entries that mark a zip as a document of another kind (docx, xlsx, ods, epub, jar).
 FOREIGN_ENTRIES = frozenset({"[Content_Types].xml", "mimetype", "META-INF/MANIFEST.MF"})
 #: Codes of failures that concern one file of an archive; the others may still be fine.
@@ -47,22 +49,25 @@ def detect(
         raise DetectError("empty-file")
     found: list[tuple[_File, dict[str, Any]]] = []
     skipped: list[tuple[str, PreviewError]] = []
-    for prepare in _candidates(download, folder=folder, max_unpacked_bytes=max_unpacked_bytes):
+    passed_over: list[str] = []
+    for candidate in _candidates(download, folder=folder, max_unpacked_bytes=max_unpacked_bytes):
+        if max(len(found), len(skipped)) >= max_layers:
+            passed_over.append(candidate.name)
+            continue
         try:
-            file = prepare.file()
-            found += _drawable(
-                file, parsing.inspect(file.path, driver=parsing.DRIVERS[file.format], limits=reader)
-            )
+            found += _inspected(candidate.file(), reader)
         except DetectError as error:
             if error.code not in OF_ONE_FILE:
                 raise
-            skipped.append((prepare.name, error))
+            skipped.append((candidate.name, error))
     if not found:
         raise skipped[0][1]
-    notices = _skip_notices(
-        [name for name, _ in skipped] + [description["name"] for _, description in found[max_layers:]]
-    )
-    return _layers(found[:max_layers], download), notices
+    passed_over += [description["name"] for _, description in found[max_layers:]]
+    return _layers(found[:max_layers], download), _skip_notices([name for name, _ in skipped] + passed_over)
+
+
+def _inspected(file: _File, limits: parsing.Limits) -> list[tuple[_File, dict[str, Any]]]:
+    return _drawable(file, parsing.inspect(file.path, driver=parsing.DRIVERS[file.format], limits=limits))
 
 
 def _skip_notices(names: list[str]) -> tuple[Notice, ...]:
@@ -100,8 +105,10 @@ def _layers(found: list[tuple[_File, dict[str, Any]]], download: Download) -> tu
 
 def _name(file: _File, layer: dict[str, Any], *, alone: bool) -> str:
     """What people call a layer: the file's name for formats of one layer, else the layer's own."""
-    own = "" if file.format == "Shapefile" or (file.format == "GeoJSON" and alone) else str(layer["name"])
-    return own.strip() or PurePosixPath(file.name).stem or "layer"
+    own = str(layer["name"]).strip()
+    if own == STEM or file.format == "Shapefile" or (file.format == "GeoJSON" and alone):
+        own = ""
+    return own or PurePosixPath(file.name).stem or STEM
 
 
 def _layer(file: _File, said: dict[str, Any], *, name: str, layer_id: str, download: Download) -> Layer:
@@ -149,8 +156,8 @@ class _Candidate:
         self._folder.mkdir(mode=0o700)
         if self._format == "Shapefile":
             return self._shapefile()
-        target = self._folder / f"layer{SUFFIXES[self._format]}"
-        shutil.move(self._path, target)
+        target = self._folder / f"{STEM}{SUFFIXES[self._format]}"
+        os.link(self._path, target)
         if self._format == "GeoJSON":
             as_utf8(target)
         return _File(self.name, self._format, target)
@@ -162,13 +169,13 @@ class _Candidate:
                 "shapefile-incomplete", name=PurePosixPath(self.name).name, missing=", ".join(missing)
             )
         for suffix, part in {".shp": self._path, **self._parts}.items():
-            target = self._folder / f"layer{suffix}"
-            shutil.move(part, target)
+            target = self._folder / f"{STEM}{suffix}"
+            os.link(part, target)
             lacking = missing_bytes(target) if suffix in (".shp", *SHAPEFILE_NEEDS) else 0
             if lacking:
                 reason = f"{lacking} bytes of its {suffix} file are missing"
                 raise DetectError("unreadable", format="Shapefile", reason=reason)
-        return _File(self.name, "Shapefile", self._folder / "layer.shp")
+        return _File(self.name, "Shapefile", self._folder / f"{STEM}.shp")
 
 
 def _candidates(download: Download, *, folder: Path, max_unpacked_bytes: int) -> list[_Candidate]:
@@ -185,23 +192,32 @@ def _in_archive(entries: list[Entry], *, folder: Path) -> list[_Candidate]:
     if any(entry.name in FOREIGN_ENTRIES for entry in entries):
         raise DetectError("not-geodata")
     files = {entry.name: entry.path for entry in entries if not _is_litter(entry.name)}
-    by_lower_name = {name.lower(): path for name, path in files.items()}
+    by_lower_name: dict[str, list[str]] = {}
+    for name in files:
+        by_lower_name.setdefault(name.lower(), []).append(name)
     result: list[_Candidate] = []
     for name, path in files.items():
         place = folder / f"layer-{len(result) + 1}"
-        suffix = PurePosixPath(name).suffix.lower()
-        if suffix == ".shp":
-            stem = name[: -len(suffix)].lower()
-            parts = {
-                end: by_lower_name[stem + end]
-                for end in SHAPEFILE_NEEDS + SHAPEFILE_HELPS
-                if stem + end in by_lower_name
-            }
-            result.append(_Candidate(name, "Shapefile", path, folder=place, parts=parts))
+        if name.lower().endswith(".shp"):
+            result.append(
+                _Candidate(
+                    name, "Shapefile", path, folder=place, parts=_parts(name[:-4], by_lower_name, files)
+                )
+            )
         elif (kind := sniff(path)) in SUFFIXES:
             result.append(_Candidate(name, str(kind), path, folder=place))
     if not result:
         raise DetectError("zip-without-layers")
+    return result
+
+
+def _parts(stem: str, by_lower_name: dict[str, list[str]], files: dict[str, Path]) -> dict[str, Path]:
+    """The other files of a Shapefile by their endings; letter case matters only where two would fit."""
+    result = {}
+    for suffix in SHAPEFILE_NEEDS + SHAPEFILE_HELPS:
+        fits = by_lower_name.get((stem + suffix).lower(), [])
+        if fits:
+            result[suffix] = files[min(fits, key=lambda name: name[: len(stem)] != stem)]
     return result
 
 

@@ -130,16 +130,20 @@ def _reconcile(connection: Connection, package_id: str) -> Asked:
     ).scalar_one_or_none()
     if state in (None, "deleted"):
         return _drop_all(connection, package_id)
-    candidates = {found["id"]: found for found in resources_of(package_id) if is_candidate(found)}
+    resources = resources_of(package_id)
+    candidates = {found["id"]: found for found in resources if is_candidate(found)}
     rows = record.rows_of_package(connection, package_id)
-    if gone := rows.keys() - candidates.keys():
+    gone = rows.keys() - candidates.keys()
+    if gone:
         record.drop(connection, gone)
     asked: Asked = {}
-    if config.enabled():
-        for found in candidates.values():
+    for found in candidates.values() if config.enabled() else ():
+        known = rows.get(found["id"])
+        if known is None or known["fingerprint"] != rules.fingerprint(found):
             asked |= _ask(connection, found, force=False)
-    if rows or asked:
-        _mirror(connection, package_id)
+    if asked or gone:
+        rows = record.rows_of_package(connection, package_id)
+    mirror.restore(connection, resources, rows)
     return asked
 
 

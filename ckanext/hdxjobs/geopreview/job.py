@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1
 
 #: Seconds to wait for another import of the same resource to notice that it was overtaken.
-_LOCK_WAIT_S = 30
+LOCK_WAIT_S = 30
 
 
 def run_preview(resource_id: str, generation: int) -> None:
@@ -58,9 +58,8 @@ def run_preview(resource_id: str, generation: int) -> None:
     settings = config.geo_settings()
     started = time.monotonic()
     try:
-        with Pulse(claim) as pulse, _alone(resource_id, settings.loader_url):
+        with Pulse(claim) as pulse, alone(resource_id, settings.loader_url):
             outcome = _import(claim, settings, pulse)
-        _succeed(claim, outcome, seconds=time.monotonic() - started)
     except Superseded:
         _leave(claim, settings.loader_url)
     except PreviewError as error:
@@ -70,6 +69,8 @@ def run_preview(resource_id: str, generation: int) -> None:
     except Exception:
         log.exception("Preview of %s, generation %s: unexpected failure", resource_id, generation)
         _fail(claim, LoadError("internal"), settings.loader_url)
+    else:
+        _succeed(claim, outcome, seconds=time.monotonic() - started)
     sweep.run_sometimes()
 
 
@@ -196,7 +197,7 @@ def _tidy(claim: Claim, dsn: str, *, everything: bool) -> None:
 
 
 @contextmanager
-def _alone(resource_id: str, dsn: str) -> Iterator[None]:
+def alone(resource_id: str, dsn: str) -> Iterator[None]:
     """Never two imports of one resource at once: a lock that vanishes with this process.
 
     :raises LoadError: code "interrupted" when another import does not end
@@ -213,7 +214,7 @@ def _alone(resource_id: str, dsn: str) -> Iterator[None]:
 
 
 def _locked(cursor: Any, number: int) -> bool:
-    until = time.monotonic() + _LOCK_WAIT_S
+    until = time.monotonic() + LOCK_WAIT_S
     while True:
         cursor.execute(db.queries()["try_import_lock"], {"number": number})
         if (cursor.fetchone() or (False,))[0]:

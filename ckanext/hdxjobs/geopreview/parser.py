@@ -39,7 +39,7 @@ _DRIVER_NAMES = (
 KNOWN_DRIVERS = _DRIVER_NAMES.split(",")
 
 #: Rows in a batch, and bytes of geometry after which GDAL ends a batch early.
-BATCH_ROWS = 8192
+BATCH_ROWS = 4096
 BATCH_BYTES = 512 * 1024**2
 
 #: Bytes that this process may write to a file; it needs only its error log.
@@ -135,6 +135,9 @@ def refusal(error: Exception, *, path: Path, label: str) -> RefusalError:
     text = str(error)
     if "not recognized as being in a supported file format" in text:
         return RefusalError("not-geodata")
+    if "does not fit the OGR model" in text:
+        # A KML of network links, overlays or styles only.
+        return RefusalError("no-features")
     reason = text.replace(str(path), path.name).replace(str(path.parent), "").strip()[:300]
     return RefusalError("unreadable", format=label, reason=reason or type(error).__name__)
 

@@ -7,7 +7,7 @@ All moments are ``timestamptz`` from the database's clock.
   it counts as new when it comes back.
 - ``attempt`` counts the jobs that claimed this generation.
 - ``rung_at``: when geo_q was last rung for the row; null when that failed.
-- ``retired_at``: when the tables of a deleted preview were dropped from PostGIS.
+- ``retired_at``: when the tables of a deleted or unsupported preview were dropped from PostGIS.
 - ``layers``: what is served now, of whichever generation is live.
 - ``shape_info``: the history that the resource's extras mirror.
 """

@@ -31,6 +31,9 @@ from ckanext.hdxjobs.geopreview.values import State
 
 log = logging.getLogger(__name__)
 
+#: States in which no layer of the resource may stay in PostGIS.
+_GONE = PREVIEW.c.state.in_([State.DELETED.value, State.UNSUPPORTED.value])
+
 #: What to do when the table is not there.
 MIGRATE = "the table hdxjobs_preview does not exist yet; run: ckan db upgrade -p hdxjobs"
 
@@ -199,24 +202,16 @@ def drop_orphans() -> list[str]:
 
 
 def unretired(*, limit: int) -> list[Row]:
-    """Deleted previews whose tables may still be in PostGIS."""
-    query = (
-        sa.select(PREVIEW)
-        .where(PREVIEW.c.state == State.DELETED.value, PREVIEW.c.retired_at.is_(None))
-        .limit(limit)
-    )
+    """Previews that are no more, whose tables may still be in PostGIS."""
+    query = sa.select(PREVIEW).where(_GONE, PREVIEW.c.retired_at.is_(None)).limit(limit)
     with engine().connect() as connection:
         return list(connection.execute(query).mappings())
 
 
 def retired(row: Row) -> None:
-    """The tables of a deleted preview are gone."""
-    same = (
-        PREVIEW.c.resource_id == row["resource_id"],
-        PREVIEW.c.generation == row["generation"],
-        PREVIEW.c.state == State.DELETED.value,
-    )
-    write(PREVIEW.update().where(*same).values(retired_at=CLOCK))
+    """The tables of such a preview are gone."""
+    same = (PREVIEW.c.resource_id == row["resource_id"], PREVIEW.c.generation == row["generation"])
+    write(PREVIEW.update().where(*same, _GONE).values(retired_at=CLOCK))
 
 
 def _read(query: sa.Select[Any]) -> list[Row]:

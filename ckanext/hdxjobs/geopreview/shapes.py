@@ -24,6 +24,8 @@ MAX_LATITUDE = 85.06
 #: Degrees; rounding noise of other programs that does not move a feature off the Earth.
 SLACK = 0.001
 SRID = 3857
+#: GEOS's number of the polygon type; collections have higher ones.
+POLYGON = 3
 
 TYPE_NAMES = {
     0: "Point",
@@ -100,6 +102,10 @@ class Shapes:
             shapes[broken] = shapely.from_wkb(blobs[broken], on_invalid="fix")
             self.repaired.add(broken & ~shapely.is_missing(shapes), fids)
             self.unreadable.add(broken & shapely.is_missing(shapes), fids)
+        thin = _have_thin_rings(shapes)
+        if thin.any():
+            shapes[thin] = shapely.make_valid(shapes[thin])
+            self.repaired.add(thin & ~broken, fids)
         return shapes
 
     def _on_earth(self, fids: npt.NDArray[Any], shapes: npt.NDArray[Any]) -> tuple[Flags, npt.NDArray[Any]]:
@@ -146,6 +152,20 @@ class Shapes:
             "repaired": self.repaired.report(),
             "unreadable": self.unreadable.report(),
         }
+
+
+def _have_thin_rings(shapes: npt.NDArray[Any]) -> Flags:
+    """Which geometries have a ring of fewer than four points; PostGIS takes none of these, GEOS does."""
+    parts = shapes
+    owners: npt.NDArray[np.intp] = np.arange(len(shapes))
+    while np.any(shapely.get_type_id(parts) > POLYGON):
+        parts, index = shapely.get_parts(parts, return_index=True)
+        owners = owners[index]
+    polygons = shapely.get_type_id(parts) == POLYGON
+    rings, index = shapely.get_rings(parts[polygons], return_index=True)
+    flags = np.zeros(len(shapes), dtype=bool)
+    flags[owners[polygons][index[shapely.get_num_coordinates(rings) < 4]]] = True
+    return flags
 
 
 def _ranges(lonlat: Floats) -> tuple[Flags, Flags]:

@@ -86,9 +86,12 @@ class TileReader:
 
     def tile(self, layer_id: str, version: int, z: int, x: int, y: int) -> bytes | None:
         """A tile's bytes; b"" where nothing is, ``None`` for a layer or version that is not served."""
-        row = self._one(
-            db.queries()["tile"], {"layer_id": layer_id, "version": version, "z": z, "x": x, "y": y}
-        )
+        params = {"layer_id": layer_id, "version": version, "z": z, "x": x, "y": y}
+        try:
+            row = self._one(db.queries()["tile"], params)
+        except psycopg2.errors.UndefinedTable:
+            # Dropped between the look into the registry and the look into the table.
+            return None
         return None if row is None or row[0] is None else bytes(row[0])
 
     def close(self) -> None:

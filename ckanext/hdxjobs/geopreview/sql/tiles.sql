@@ -1,6 +1,26 @@
 -- The reading side: the only interface of web requests and tile servers.
 -- May be run again at any time; the session's search_path (pg_catalog, PostGIS, pg_temp) is fixed into the functions.
 
+-- A mark for a line that vanishes at tile resolution: a dash for a short one;
+-- for one that folds flat as a whole (closed, or out and back) its two halves.
+CREATE OR REPLACE FUNCTION hdxjobs.dash_v1(line geometry, unit double precision)
+RETURNS geometry
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+SELECT CASE
+    WHEN greatest(ST_XMax(line) - ST_XMin(line), ST_YMax(line) - ST_YMin(line)) < 2 * unit
+        THEN ST_MakeLine(
+            ST_Translate(ST_Centroid(ST_Envelope(line)), -unit, 0), ST_Translate(ST_Centroid(ST_Envelope(line)), unit, 0)
+        )
+    ELSE ST_Collect(ST_LineSubstring(line, 0, 0.5), ST_LineSubstring(line, 0.5, 1))
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.dash_v1(geometry, double precision)
+IS 'Small stand-in for a linestring that would vanish; EPSG:3857, unit in metres';
+
 -- A mark for a shape that vanishes at tile resolution: every feature stays visible.
 CREATE OR REPLACE FUNCTION hdxjobs.mark_v1(shape geometry, unit double precision)
 RETURNS geometry
@@ -9,24 +29,27 @@ IMMUTABLE
 PARALLEL SAFE
 AS $$
 DECLARE
-    middle geometry := ST_Centroid(ST_Envelope(shape));
-    is_small boolean := greatest(ST_XMax(shape) - ST_XMin(shape), ST_YMax(shape) - ST_YMin(shape)) < 2 * unit;
+    max_parts CONSTANT integer := 1000;
+    slim geometry;
 BEGIN
     IF ST_Dimension(shape) = 2 THEN
-        IF is_small THEN
-            RETURN ST_Expand(middle, unit);
+        IF greatest(ST_XMax(shape) - ST_XMin(shape), ST_YMax(shape) - ST_YMin(shape)) < 2 * unit THEN
+            RETURN ST_Expand(ST_Centroid(ST_Envelope(shape)), unit);
         END IF;
-        RETURN ST_Buffer(ST_Simplify(shape, unit, true), 0.75 * unit, 'quad_segs=1');
+        slim := ST_Simplify(shape, unit, true);
+        IF ST_NPoints(slim) > max_parts THEN
+            -- Teeth too many to draw: what they cover.
+            RETURN ST_ConvexHull(slim);
+        END IF;
+        RETURN ST_Buffer(slim, 0.75 * unit, 'quad_segs=1');
     END IF;
-    IF is_small THEN
-        RETURN ST_MakeLine(ST_Translate(middle, -unit, 0), ST_Translate(middle, unit, 0));
-    END IF;
-    -- A closed or out-and-back line folds flat as a whole, its two halves do not.
     RETURN (
-        SELECT ST_Collect(ARRAY[ST_LineSubstring(part.geom, 0, 0.5), ST_LineSubstring(part.geom, 0.5, 1)])
-        FROM ST_Dump(ST_CollectionExtract(shape, 2)) AS part
-        WHERE ST_NPoints(part.geom) > 1 AND ST_Length(part.geom) > 0
-        LIMIT 1
+        SELECT ST_Collect(ARRAY(
+            SELECT part.geom
+            FROM ST_Dump(ST_CollectionExtract(shape, 2)) AS line
+            CROSS JOIN ST_Dump(hdxjobs.dash_v1(line.geom, unit)) AS part
+            LIMIT max_parts
+        ))
     );
 END;
 $$;
@@ -44,6 +67,7 @@ PARALLEL SAFE
 AS $$
 DECLARE
     max_vertices CONSTANT integer := 10000;
+    max_crossed CONSTANT integer := 1000;
     buffer_units CONSTANT integer := 64;
     part geometry := shape;
     slim geometry;
@@ -61,8 +85,10 @@ BEGIN
         END IF;
     END IF;
     slim := ST_Simplify(part, tolerance);
-    WHILE ST_NPoints(slim) > max_vertices AND tolerance < 1024 * unit LOOP
-        tolerance := 2 * tolerance;
+    -- Rings that cross themselves cost the encoder the square of their vertices.
+    WHILE tolerance < 1024 * unit
+        AND (ST_NPoints(slim) > max_vertices OR (ST_NPoints(slim) > max_crossed AND NOT ST_IsValid(slim))) LOOP
+        tolerance := 4 * tolerance;
         slim := ST_Simplify(slim, tolerance);
     END LOOP;
     encoded := ST_AsMVTGeom(slim, bounds, 4096, buffer_units, true);
@@ -107,6 +133,7 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 SET timezone = 'UTC'
 SET datestyle = 'ISO, YMD'
+SET client_min_messages = error
 AS $$
 DECLARE
     max_features CONSTANT integer := 20000;

@@ -3,6 +3,8 @@
 const version = new URL(import.meta.url).search;
 const PADDING_PX = 32;
 const CLOSEST_FIRST_VIEW_ZOOM = 15;
+// How long a visitor may look at tiles of a file that was replaced meanwhile.
+const CHECK_EVERY_MS = 60_000;
 
 const sourceId = (index) => `hdxjobs-data-${index}`;
 
@@ -100,6 +102,7 @@ class PreviewMap {
     this.messages = new Messages(element, settings.text);
     this.scheme = parts.style.colourScheme();
     this.groundLayers = () => [];
+    this.hidden = new Set();
     this.faults = 0;
     this.map = newMap(element, settings, parts);
     element.hdxjobsMap = this.map;
@@ -108,29 +111,36 @@ class PreviewMap {
     this.map.on('error', (event) => this.onError(event));
     this.map.on('style.load', () => this.onStyle());
     this.map.once('idle', () => this.onFirstIdle());
+    this.checkedAt = Date.now();
+    this.map.on('moveend', () => this.checkVersion());
     this.followScheme();
   }
 
   dataLayers() {
     const { style } = this.parts;
-    return style.stacked(
-      this.settings.layers.flatMap((_, index) => style.dataLayers(sourceId(index), index, this.scheme)),
-    );
+    const layers = this.settings.layers.flatMap((_, index) => style.dataLayers(sourceId(index), index, this.scheme));
+    for (const layer of layers) layer.layout.visibility = this.hidden.has(layer.source) ? 'none' : 'visible';
+    return style.stacked(layers);
   }
 
-  onStyle() {
-    this.styled = true;
+  addData() {
     this.settings.layers.forEach((layer, index) => {
       const source = { type: 'vector', url: new URL(layer.tilejson, document.baseURI).href };
       if (layer.source_bounds) source.bounds = layer.source_bounds;
       this.map.addSource(sourceId(index), source);
     });
     for (const layer of this.dataLayers()) this.map.addLayer(layer);
+  }
+
+  onStyle() {
+    this.styled = true;
+    this.addData();
     if (this.settings.basemap.kind === 'land') this.addLand();
     this.addLegend();
     this.inspector = new this.parts.popup.Inspector(this.map, {
       Popup: this.parts.maplibre.Popup,
       layers: this.settings.layers,
+      layerIds: this.dataLayers().map(({ id }) => id),
       sourceId,
       text: this.settings.text,
     });
@@ -158,9 +168,10 @@ class PreviewMap {
   }
 
   toggle(index, visible) {
-    for (const layer of this.dataLayers()) {
-      if (layer.source !== sourceId(index)) continue;
-      this.map.setLayoutProperty(layer.id, 'visibility', visible ? 'visible' : 'none');
+    if (visible) this.hidden.delete(sourceId(index));
+    else this.hidden.add(sourceId(index));
+    for (const { id, source, layout } of this.dataLayers()) {
+      if (source === sourceId(index)) this.map.setLayoutProperty(id, 'visibility', layout.visibility);
     }
     this.inspector.close();
   }
@@ -199,10 +210,33 @@ class PreviewMap {
     this.faults = 0;
     this.element.dataset.state = 'loading';
     this.messages.show('loading');
-    this.settings.layers.forEach((layer, index) => {
-      this.map.getSource(sourceId(index)).setUrl(new URL(layer.tilejson, document.baseURI).href);
-    });
+    // New sources: MapLibre never asks again for a tile that failed (seen with 6.17).
+    this.inspector.close();
+    for (const { id } of this.dataLayers()) this.map.removeLayer(id);
+    this.settings.layers.forEach((_, index) => this.map.removeSource(sourceId(index)));
+    this.addData();
     this.map.once('idle', () => this.onFirstIdle());
+  }
+
+  /**
+   * Is the data on view still what is served?  A tile of a version that went away looks
+   * like an empty one, and a visitor would take the hole for the truth.
+   */
+  async checkVersion() {
+    const source = this.map.getSource(sourceId(0));
+    if (!source?.tiles || Date.now() - this.checkedAt < CHECK_EVERY_MS) return;
+    this.checkedAt = Date.now();
+    const { pathname } = new URL(this.settings.layers[0].tilejson, document.baseURI);
+    try {
+      const response = await fetch(pathname, { cache: 'no-cache' });
+      if (response.status === 404 || response.status === 403) this.messages.show(this.faultKey(response.status));
+      if (!response.ok) return;
+      const { tiles } = await response.json();
+      if (tiles[0] !== source.tiles[0]) this.messages.show('data_gone');
+    } catch (error) {
+      // Tiles say it themselves when the site cannot be reached.
+      console.warn(error);
+    }
   }
 
   followScheme() {

@@ -7,7 +7,8 @@ const REACH_PX = { mouse: 3, touch: 12, keyboard: 14 };
 const MOST_FEATURES = 20;
 const KEY_FIELD = /^(name|title|label|nom|nombre|nome|naam)$/i;
 const NAME_LIKE = /(name|title|label|_en|_fr|_es|_ar)$/i;
-const MACHINE_FIELD = /^(fid|gid|id|objectid|ogc_fid|globalid|shape_?(leng|length|area)|st_?(length|area).*)$/i;
+const MACHINE_FIELD =
+  /^(fid|gid|id|objectid|ogc_fid|globalid|shape_?(leng|length|area)|st_?(length|area).*|tessellate|extrude|visibility|draworder)$/i;
 
 function make(tag, className, text) {
   const element = document.createElement(tag);
@@ -93,8 +94,9 @@ function table(pairs, text) {
 }
 
 export class Inspector {
-  constructor(map, { Popup, layers, sourceId, text }) {
-    Object.assign(this, { map, Popup, text });
+  /** `layers`: the settings' layers; `layerIds`: the style layers that draw them. */
+  constructor(map, { Popup, layers, layerIds, sourceId, text }) {
+    Object.assign(this, { map, Popup, layerIds, text });
     this.layers = new Map(layers.map((layer, index) => [sourceId(index), layer]));
     this.canvas = map.getCanvas();
     map.on('click', (event) => {
@@ -127,32 +129,33 @@ export class Inspector {
       }
     });
     container.addEventListener('keydown', (event) => {
-      if (event.key === 'Escape' && this.popup) {
-        // Esc closes the popup and not the full screen behind it.
-        event.preventDefault();
-        event.stopPropagation();
-        this.close();
-      }
+      if (event.key === 'Escape') this.close();
     });
   }
 
-  /** The features within reach of a point, each once, the topmost first. */
+  /** The features within reach of a point, each once: points by distance, then the topmost first. */
   featuresAt(point, reach) {
-    const layers = this.map
-      .getStyle()
-      .layers.filter((layer) => this.layers.has(layer.source))
-      .map((layer) => layer.id);
-    if (!layers.length) return [];
     const box = [
       [point.x - reach, point.y - reach],
       [point.x + reach, point.y + reach],
     ];
     const seen = new Map();
-    for (const feature of this.map.queryRenderedFeatures(box, { layers })) {
+    for (const feature of this.map.queryRenderedFeatures(box, { layers: this.layerIds })) {
       const key = `${feature.source}/${feature.id ?? JSON.stringify(feature.properties)}`;
       if (!seen.has(key)) seen.set(key, feature);
     }
-    return [...seen.values()].slice(0, MOST_FEATURES);
+    const away = new Map([...seen.values()].map((feature) => [feature, this.distance(feature, point)]));
+    return [...away.keys()].sort((one, other) => away.get(one) - away.get(other)).slice(0, MOST_FEATURES);
+  }
+
+  /** Pixels from a point on the screen to a point feature; further than any of them for other shapes. */
+  distance({ geometry }, point) {
+    if (geometry.type !== 'Point') return Number.MAX_VALUE;
+    const [longitude, latitude] = geometry.coordinates;
+    // The feature's nearest copy, on a map that shows the world more than once.
+    const turns = Math.round((this.map.unproject(point).lng - longitude) / 360);
+    const spot = this.map.project([longitude + 360 * turns, latitude]);
+    return Math.hypot(spot.x - point.x, spot.y - point.y);
   }
 
   inspect(point, lngLat, reach) {
@@ -183,6 +186,8 @@ export class Inspector {
     const { clientWidth, clientHeight } = this.map.getContainer();
     content.style.maxHeight = `${Math.max(140, Math.min(340, clientHeight * 0.6))}px`;
     this.popup = new this.Popup({
+      // Above or below, never beside: on a phone there is no room at the side.
+      anchor: this.map.project(lngLat).y > clientHeight / 2 ? 'bottom' : 'top',
       closeOnClick: false,
       focusAfterOpen: false,
       maxWidth: `${Math.min(340, clientWidth - 24)}px`,

@@ -57,7 +57,7 @@ def upgrade() -> None:
         "hdxjobs_preview_unretired",
         "hdxjobs_preview",
         ["resource_id"],
-        postgresql_where=sa.text("state = 'deleted' AND retired_at IS NULL"),
+        postgresql_where=sa.text("state IN ('deleted', 'unsupported') AND retired_at IS NULL"),
     )
 
 

@@ -1,0 +1,175 @@
+"""A real worker: upload by the API, ``ckan jobs worker geo_q``, status until ready, tiles with all fields."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import mapbox_vector_tile
+import psycopg2
+import pytest
+from ckan import model
+from ckan.tests import factories
+
+from ckanext.hdxjobs.geopreview import sweep
+
+DEADLINE_S = 90
+
+FIELDS = {"name": "Lac Kivu", "depth": 475.5, "rank": 7, "deep": True}
+POLYGON = {
+    "type": "Polygon",
+    "coordinates": [[[28.8, -2.5], [29.4, -2.5], [29.4, -1.6], [28.8, -1.6], [28.8, -2.5]]],
+}
+FEATURE = {"type": "Feature", "properties": FIELDS, "geometry": POLYGON}
+COLLECTION = json.dumps({"type": "FeatureCollection", "features": [FEATURE] * 3}).encode()
+
+KML = b"""<?xml version="1.0" encoding="UTF-8"?>
+<kml xmlns="http://www.opengis.net/kml/2.2"><Document><Placemark><name>Lac Kivu</name>
+<Point><coordinates>29.2,-1.7</coordinates></Point></Placemark></Document></kml>"""
+
+
+def zipped(name: str, content: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content)
+    return file.getvalue()
+
+
+@pytest.fixture
+def editor(site: None) -> dict[str, str]:
+    """An editor's token as headers, and a dataset's id under "package"."""
+    user = factories.UserWithToken()
+    org = factories.Organization(users=[{"name": user["name"], "capacity": "editor"}])
+    package = factories.Dataset(owner_org=org["id"])
+    model.Session.remove()
+    return {"Authorization": user["token"], "package": package["id"]}
+
+
+@contextmanager
+def worker(*options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker in a process group of its own, ended with all it started."""
+    ckan = str(Path(sys.executable).parent / "ckan")
+    command = [ckan, "-c", os.environ["HDXJOBS_TEST_INI"], "jobs", "worker", *options, "geo_q"]
+    with subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):  # RQ's scheduler outlives a worker that was killed
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def work() -> None:
+    """Let a real worker empty the queue."""
+    with worker("--burst") as process:
+        assert process.wait(timeout=DEADLINE_S) == 0
+    model.Session.remove()
+
+
+def create(app: Any, editor: dict[str, str], *, file: tuple[bytes, str], **fields: str) -> str:
+    content, name = file
+    data = {"package_id": editor["package"], "name": name, "upload": (io.BytesIO(content), name), **fields}
+    headers = {"Authorization": editor["Authorization"]}
+    answer = app.post(
+        "/api/action/resource_create", data=data, headers=headers, content_type="multipart/form-data"
+    )
+    assert answer.status_code == 200
+    return str(answer.json["result"]["id"])
+
+
+def status(app: Any, resource_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = app.get(f"/api/action/hdx_geopreview_status?id={resource_id}").json["result"]
+    return found
+
+
+def wait_for(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + DEADLINE_S
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.1)
+    return found
+
+
+def imports_under_way(geo_url: str) -> int:
+    """How many imports hold their lock in the map database."""
+    connection = psycopg2.connect(geo_url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database"
+            " WHERE l.locktype = 'advisory' AND d.datname = current_database()"
+        )
+        (count,) = cursor.fetchone() or (0,)
+    connection.close()
+    return int(count)
+
+
+def test_an_uploaded_file_becomes_tiles_that_hold_all_its_fields(app: Any, editor: dict[str, str]) -> None:
+    resource_id = create(app, editor, file=(COLLECTION, "lakes.geojson"))
+    before = status(app, resource_id)
+    work()
+    after = status(app, resource_id)
+    tiles = after["layers"][0]["tiles"].replace("http://test.ckan.net", "").format(z=0, x=0, y=0)
+    features = mapbox_vector_tile.decode(app.get(tiles).data)["layer"]["features"]
+    assert (before["state"], after["state"]) == ("queued", "ready")
+    assert [feature["properties"] for feature in features] == [FIELDS] * 3
+
+
+def test_several_files_of_several_formats_are_made_by_one_worker(app: Any, editor: dict[str, str]) -> None:
+    files = {
+        "lakes.geojson": COLLECTION,
+        "lakes.kml": KML,
+        "lakes.kmz": zipped("doc.kml", KML),
+        "lakes.zip": zipped("lakes.geojson", COLLECTION),
+    }
+    ids = [create(app, editor, file=(content, name)) for name, content in files.items()]
+    work()
+    assert [status(app, resource_id)["state"] for resource_id in ids] == ["ready"] * 4
+
+
+def test_bad_files_are_saved_and_explained_and_the_next_file_is_made_all_the_same(
+    app: Any, editor: dict[str, str]
+) -> None:
+    files = {
+        "cut.geojson": COLLECTION[:200],
+        "letter.zip": zipped("letter.txt", b"Dear Sir"),
+        "good.geojson": COLLECTION,
+    }
+    ids = [create(app, editor, file=(content, name)) for name, content in files.items()]
+    work()
+    told = [status(app, resource_id) for resource_id in ids]
+    codes = [found["error"] and found["error"]["code"] for found in told]
+    assert [found["state"] for found in told] == ["failed", "unsupported", "ready"]
+    assert codes == ["unreadable", "zip-without-layers", None]
+
+
+def test_a_worker_killed_in_the_middle_costs_an_attempt_and_nothing_else(
+    app: Any,
+    editor: dict[str, str],
+    row: Callable[[str], dict[str, Any]],
+    geo_url: str,
+    monkeypatch: Any,
+) -> None:
+    """kill -9 of the worker alone: its horse must die with it, and the sweep must queue the file again."""
+    many = json.dumps({"type": "FeatureCollection", "features": [FEATURE] * 30000}).encode()
+    resource_id = create(app, editor, file=(many, "many.geojson"))
+    with worker() as process:
+        wait_for(lambda: imports_under_way(geo_url))
+        os.kill(process.pid, signal.SIGKILL)
+        wait_for(lambda: not imports_under_way(geo_url))
+    assert row(resource_id)["state"] == "running"
+    monkeypatch.setattr(sweep, "SILENT_S", 0)
+    sweep.run()
+    assert row(resource_id)["state"] == "queued"
+    work()
+    assert (status(app, resource_id)["state"], row(resource_id)["attempt"]) == ("ready", 2)

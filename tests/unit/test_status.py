@@ -1,0 +1,129 @@
+"""The words about a preview: patience, the old clients' history, the answer of the status action."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from ckanext.hdxjobs.errors import FAILURES
+from ckanext.hdxjobs.geopreview import answer, legacy, remedies
+from ckanext.hdxjobs.geopreview.values import Field, State, TileSet
+
+ORIGINAL_FIELDS = {"state", "message", "layer_id", "error_type", "error_class", "timestamp"}
+STAMP = "2026-11-23T12:00:00"
+
+TILE_SET = TileSet(
+    layer_id="a" * 20,
+    resource_id="r",
+    generation=3,
+    name="Towns",
+    geometry_type="Point",
+    feature_count=2,
+    bbox_lonlat=(28.8, -2.5, 29.2, -1.7),
+    fields=(Field("Name", "string", "c1", "Name"), Field("People", "integer", "c2", "People")),
+    source_crs="EPSG:32735",
+    minzoom=0,
+    maxzoom=14,
+)
+
+
+def row(**values: Any) -> dict[str, Any]:
+    """A row of the ledger."""
+    moment = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)
+    plain = dict.fromkeys(("phase", "progress", "error_code", "error_class", "error_params", "finished_at"))
+    told = {"resource_id": "r", "state": "ready", "generation": 3, "queued_at": moment, "started_at": moment}
+    return plain | told | {"notices": [], "layers": answer.layers([TILE_SET]), "shape_info": []} | values
+
+
+def tell(**values: Any) -> dict[str, Any]:
+    return answer.from_row(
+        row(**values),
+        translate=str,
+        tilejson_url=lambda layer_id: f"https://x.org/hdxjobs/tiles/{layer_id}.json",
+    )
+
+
+@pytest.mark.parametrize(
+    ("attempt", "delay_s"), [(1, 30), (2, 120), (3, 600), (4, 1800), (5, 3600), (6, 3600), (20, 3600)]
+)
+def test_each_attempt_waits_longer_up_to_an_hour(attempt: int, delay_s: int) -> None:
+    assert remedies.delay_s(attempt=attempt, waited_s=0) == delay_s
+
+
+def test_nobody_waits_longer_than_a_day() -> None:
+    assert remedies.delay_s(attempt=9, waited_s=remedies.PATIENCE_S - 3599) is None
+
+
+def test_retries_go_on_for_nearly_a_day() -> None:
+    waited_s, attempt = 0, 0
+    while (delay_s := remedies.delay_s(attempt=(attempt := attempt + 1), waited_s=waited_s)) is not None:
+        waited_s += delay_s
+    assert 23 * 3600 < waited_s <= 24 * 3600
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        legacy.processing(timestamp=STAMP),
+        legacy.success([TILE_SET], dropped=0, timestamp=STAMP),
+        legacy.failure(message="m", error_type="timeout", error_class="FetchError", timestamp=STAMP),
+    ],
+)
+def test_each_entry_of_the_history_has_the_fields_that_old_clients_read(entry: dict[str, Any]) -> None:
+    assert entry.keys() >= ORIGINAL_FIELDS
+
+
+def test_the_history_keeps_the_newest_ten() -> None:
+    history: list[dict[str, Any]] = []
+    for number in range(13):
+        history = legacy.appended(history, {"number": number})
+    assert [entry["number"] for entry in history] == list(range(3, 13))
+
+
+def test_features_left_out_are_counted_in_the_success_message() -> None:
+    assert "4 features" in legacy.success([TILE_SET], dropped=4, timestamp=STAMP)["message"]
+
+
+def test_tile_urls_carry_the_generation_that_is_live() -> None:
+    (layer,) = tell(generation=4, state="queued")["layers"]
+    assert layer["tiles"] == f"https://x.org/hdxjobs/tiles/{'a' * 20}/3/{{z}}/{{x}}/{{y}}.mvt"
+
+
+def test_moments_are_told_in_utc() -> None:
+    assert tell()["queued_at"] == "2026-11-23T12:00:00.000+00:00"
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.READY, State.DELETED])
+def test_each_state_without_an_error_has_a_message(state: State) -> None:
+    assert tell(state=state.value)["message"]
+
+
+@pytest.mark.parametrize("code", sorted(FAILURES))
+def test_each_error_is_told_with_advice_even_when_its_details_are_lost(code: str) -> None:
+    told = tell(state="failed", error_code=code, error_class="LoadError", error_params={})
+    assert told["message"]
+    assert told["error"]["advice"]
+
+
+def test_a_translation_with_a_wrong_placeholder_does_not_fail_the_page() -> None:
+    told = answer.from_row(
+        row(
+            state="failed",
+            error_code="file-too-big",
+            error_class="FetchError",
+            error_params={"limit": "3 MB"},
+        ),
+        translate=lambda text: text.replace("{limit}", "{grenze}"),
+        tilejson_url=str,
+    )
+    assert "{grenze}" in told["message"]
+
+
+def test_a_warning_names_layer_count_and_example() -> None:
+    notice = {"code": "no-geometry", "layer": "Towns", "count": 2, "example": "row 7"}
+    (warning,) = tell(notices=[notice])["warnings"]
+    assert "Towns" in warning
+    assert "2 features" in warning
+    assert "row 7" in warning
