@@ -35,7 +35,10 @@ def public_functions(name: str) -> set[str]:
 
 
 def named_queries() -> list[str]:
-    text = (PACKAGE / "geopreview/sql/queries.sql").read_text(encoding="utf-8")
+    text = "\n".join(
+        (PACKAGE / wing / "sql/queries.sql").read_text(encoding="utf-8")
+        for wing in ("geopreview", "analytics")
+    )
     return re.findall(r"^-- name: *(\w+)", text, flags=re.MULTILINE)
 
 
