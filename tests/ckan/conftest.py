@@ -180,6 +180,7 @@ def events(site: None) -> Iterator[Events]:
     """The outbox, empty."""
     outbox = Events()
     capture.line.cache_clear()
+    queues.heard("events-file")
     beacon.pace = beacon.Pace()
     yield outbox
     outbox.close()

@@ -284,6 +284,7 @@ def test_the_command_line_says_what_a_sink_lacks(cli: Any, site: None) -> None:
 
 def test_the_command_line_counts_the_site(cli: Any, dataset: dict[str, Any], events: Events) -> None:
     cli.invoke(hdxjobs, ["events", "stats"])
+    assert events.names() == ["hdx stats"]
 
     told = events.only()
     assert (told["datasets total"], told["orgs with datasets"], told["previews ready"]) == (1, 1, 0)

@@ -147,10 +147,6 @@ VALUES (%(sink)s)
  WHERE s.paused_until IS NULL OR s.paused_until <= statement_timestamp()
 RETURNING failures;
 
--- name: paused
--- Whether a sink rests at the moment.
-SELECT EXISTS (SELECT FROM hdxjobs_sink WHERE name = %(sink)s AND paused_until > statement_timestamp()) AS paused;
-
 -- name: pause
 -- A sink must rest; alarm says what an operator must mend.  Of two drains' pauses the longer one
 -- counts; a prober's own replaces the one that kept the others away meanwhile.
