@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import ckan.plugins.toolkit as tk
 
 from ckanext.hdxjobs import config, files
+from ckanext.hdxjobs.analytics import traffic
 from ckanext.hdxjobs.geopreview import record
 from ckanext.hdxjobs.geopreview.values import Phase, State
 
@@ -52,7 +53,7 @@ def hdxjobs_events(
     :returns: ``url`` to report to; ``about``: ids of what the page shows; ``search``: properties of the
         search that it shows, or None
     """
-    settings = config.analytics_settings()
+    settings = traffic.settings()
     if not (settings.enabled and settings.browser_events):
         return None
     about = {

@@ -23,6 +23,9 @@ BUDGET_S = 100
 #: Seconds between two sweeps by workers, all of them together.
 SOMETIMES_S = 30
 
+#: Seconds between two looks for what is too old to keep.
+SELDOM_S = 3600
+
 
 @dataclass(frozen=True)
 class Swept:
@@ -104,9 +107,12 @@ def sweep() -> Swept:
     try:
         spooled = spool.carry(settings.spool_folder, outbox.put)
         rung = _ring_due(outbox, settings)
-        forgotten = outbox.change("forget", days=settings.retention_days)
-        outbox.change("fold")
         outbox.change("forget_salts")
+        forgotten = 0
+        # Both read whole tables: not each minute.
+        if queues.first_in(SELDOM_S, what="events-retention"):
+            forgotten = outbox.change("forget", days=settings.retention_days)
+            outbox.change("fold")
     finally:
         outbox.close()
     return Swept(spooled, rung, forgotten)

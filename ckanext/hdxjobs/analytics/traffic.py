@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import flask
+from ckan import model, plugins
 from ckan.plugins import toolkit as tk
 from werkzeug.wsgi import ClosingIterator
 
@@ -20,6 +21,7 @@ from ckanext.hdxjobs.analytics import capture, catalogue, consent, privacy, visi
 from ckanext.hdxjobs.analytics.events import Event
 from ckanext.hdxjobs.analytics.visits import Visit
 from ckanext.hdxjobs.config import AnalyticsSettings
+from ckanext.hdxjobs.interfaces import IHdxJobsAnalytics
 
 #: A visit that must leave no trace.
 NOT_TRACKED = Visit("", "", "", "", "", False, "", 0.0)
@@ -144,12 +146,21 @@ def _nothing() -> None:
 
 
 def _store(pending: Sequence[Pending], wanted: AnalyticsSettings) -> None:
-    for one in pending:
-        # Here and not in the request: the list of crawlers is long.
-        if one.crawlers_too or not privacy.is_crawler(
-            one.visit.agent, wanted.programs, wanted.agents_ignored
-        ):
-            capture.store(one.events, one.visit, wanted)
+    """What follows a response.  Never raises: the server would take it for a broken connection."""
+    try:
+        for one in pending:
+            # Here and not in the request: the list of crawlers is long.
+            if one.crawlers_too or not _is_crawler(one.visit, wanted):
+                capture.store(one.events, one.visit, wanted)
+        if any(plugins.PluginImplementations(IHdxJobsAnalytics)):
+            # The request's own session is gone by now; one that an extension opened must not linger.
+            model.Session.remove()
+    except Exception as error:
+        capture.complain("The events of a request were lost (%s)", type(error).__name__)
+
+
+def _is_crawler(visit: Visit, wanted: AnalyticsSettings) -> bool:
+    return privacy.is_crawler(visit.agent, wanted.programs, wanted.agents_ignored)
 
 
 def _own_event(response: Any) -> Event | None:
