@@ -96,8 +96,7 @@ def store(events: Sequence[Event], visit: Visit | None, settings: AnalyticsSetti
     try:
         own = line(settings.dsn, settings.deadline_s)
         parcels = pack(events, visit, settings, ask=own.ask, visitor=_visitor(visit, own))
-        if parcels:
-            _put(parcels, own, settings)
+        if parcels and _put(parcels, own, settings):
             ring({sink for parcel in parcels for sink in parcel.sinks})
     except Exception as error:
         complain("%s events were lost: %s", len(events), describe(error))
@@ -192,15 +191,17 @@ def describe(error: Exception) -> str:
     return type(error).__name__
 
 
-def _put(parcels: Sequence[Parcel], own: Line, settings: AnalyticsSettings) -> None:
+def _put(parcels: Sequence[Parcel], own: Line, settings: AnalyticsSettings) -> bool:
+    """Store parcels wherever they are taken; whether that was the outbox."""
     try:
         own.put(parcels)
-        return
+        return True
     except _FAULTS as error:
         complain("The outbox did not take events in time (%s); they go by Redis", describe(error))
     stamped = [parcel.stamped(time.time() - own.drift_s) for parcel in parcels]
     if not queues.ring(_store_bell(stamped)):
         spool.write(settings.spool_folder, stamped, max_bytes=settings.spool_max_bytes)
+    return False
 
 
 def _store_bell(parcels: Sequence[Parcel]) -> queues.Bell:
