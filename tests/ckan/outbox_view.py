@@ -48,9 +48,8 @@ def get(
 ) -> int:
     """Ask for a page and read it to its end, as events follow the response; the status."""
     with app.test_client(use_cookies=False) as client:
-        response = client.open(
-            path, method=method, headers={"User-Agent": BROWSER, **(headers or {})}, **sent
-        )
+        sent = {"headers": {"User-Agent": BROWSER, **(headers or {})}, "follow_redirects": False, **sent}
+        response = client.open(path, method=method, **sent)
         response.get_data()
         response.close()
     return int(response.status_code)
