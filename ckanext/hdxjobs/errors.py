@@ -114,7 +114,7 @@ _FAILURES = (
     ),
     Failure(
         "no-geometry",
-        N_("The file has {count} features, but not one of them has a place on the map."),
+        N_("Not one feature of the file has a place on the map (features in all: {count})."),
         N_("Export the data with its geometry, or with coordinates that are filled in."),
         error_type="fetch-bounding-box-problem",
     ),
@@ -218,15 +218,15 @@ _FAILURES = (
 FAILURES: dict[str, Failure] = {failure.code: failure for failure in _FAILURES}
 
 _NOTICES = (
-    NoticeText("no-geometry", N_("{count} features of {layer} have no geometry and are not on the map (for example {example}).")),
-    NoticeText("out-of-range", N_("{count} features of {layer} have coordinates that cannot be on Earth and are not on the map (for example {example}).")),
+    NoticeText("no-geometry", N_("Features of {layer} without geometry, not on the map: {count} (for example {example}).")),
+    NoticeText("out-of-range", N_("Features of {layer} with coordinates that cannot be on Earth, not on the map: {count} (for example {example}).")),
     NoticeText("crs-assumed", N_("{layer} does not say which coordinate system it uses; its numbers look like longitude and latitude, so WGS 84 was assumed.")),
     NoticeText("z-dropped", N_("{layer} has heights or measures; the map shows it flat.")),
     NoticeText("encoding-guessed", N_("{layer} does not say which encoding its texts have; {example} was assumed.")),
-    NoticeText("columns-dropped", N_("{count} columns of {layer} are not shown on the map (for example {example}).")),
-    NoticeText("geometry-repaired", N_("{count} features of {layer} had broken shapes that were repaired for the map (for example {example}).")),
-    NoticeText("geometry-unreadable", N_("{count} features of {layer} have shapes that cannot be read and are not on the map (for example {example}).")),
-    NoticeText("layers-skipped", N_("{count} layers could not be shown (for example {example}).")),
+    NoticeText("columns-dropped", N_("Columns of {layer} that the map does not show: {count} (for example {example}).")),
+    NoticeText("geometry-repaired", N_("Broken shapes of {layer} that were repaired for the map: {count} (for example {example}).")),
+    NoticeText("geometry-unreadable", N_("Shapes of {layer} that cannot be read, not on the map: {count} (for example {example}).")),
+    NoticeText("layers-skipped", N_("Layers that are not shown: {count} (for example {example}).")),
 )
 # fmt: on
 

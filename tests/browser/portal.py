@@ -135,8 +135,10 @@ def drawn_map(page: Page) -> Locator:
 def features_in_view(page: Page) -> list[Properties]:
     """The properties of the features that the map draws, from the map itself."""
     found: list[Properties] = page.locator("[data-hdxjobs-map]").evaluate(
-        """element => {
+        """async element => {
             const map = element.hdxjobsMap;
+            // What was changed a moment ago is drawn in the next frame.
+            if (!map.loaded()) await new Promise((drawn) => map.once('idle', drawn));
             const layers = map.getStyle().layers.filter((layer) => layer['source-layer'] === 'layer');
             return map.queryRenderedFeatures({layers: layers.map((layer) => layer.id)})
                 .map((feature) => feature.properties);

@@ -125,5 +125,5 @@ def test_a_warning_names_layer_count_and_example() -> None:
     notice = {"code": "no-geometry", "layer": "Towns", "count": 2, "example": "row 7"}
     (warning,) = tell(notices=[notice])["warnings"]
     assert "Towns" in warning
-    assert "2 features" in warning
+    assert ": 2 " in warning
     assert "row 7" in warning

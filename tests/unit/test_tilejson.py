@@ -45,5 +45,16 @@ def test_what_is_not_known_is_left_out():
     assert not {"bounds", "center", "attribution"} & answer.keys()
 
 
+def test_around_the_antimeridian_clients_get_bounds_they_know_and_a_true_centre():
+    answer = tilejson(dataclasses.replace(TILE_SET, bbox_lonlat=(177.0, -20.0, -178.0, -16.0)), tiles_url=URL)
+    assert answer["bounds"] == [-180, -20.0, 180, -16.0]
+    assert answer["center"] == [179.5, -18.0, 0]
+
+
+def test_the_whole_globe_is_centred_on_greenwich():
+    answer = tilejson(dataclasses.replace(TILE_SET, bbox_lonlat=(-180.0, -90.0, 180.0, 90.0)), tiles_url=URL)
+    assert answer["center"] == [0, 0, 0]
+
+
 def test_every_kind_of_field_has_a_label():
     assert TYPE_LABELS.keys() == COLUMN_TYPES.keys()

@@ -88,4 +88,7 @@ def _box(tile_set: TileSet) -> str:
     if tile_set.bbox_lonlat is None:
         return NONE
     west, south, east, north = tile_set.bbox_lonlat
+    if west > east:
+        # Old clients know no box around the antimeridian.
+        west, east = -180.0, 180.0
     return f"BOX({west} {south},{east} {north})"

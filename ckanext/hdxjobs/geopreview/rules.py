@@ -139,12 +139,18 @@ def is_tile(z: int, x: int, y: int) -> bool:
     return 0 <= z <= MAX_TILE_ZOOM and 0 <= x < 2**z and 0 <= y < 2**z
 
 
+def width_degrees(bbox_lonlat: BboxLonLat) -> float:
+    """From west to east, also across the antimeridian."""
+    west, _, east, _ = bbox_lonlat
+    return east - west if west <= east else east - west + 360
+
+
 def max_zoom(bbox_lonlat: BboxLonLat | None) -> int:
     """The zoom from which clients may enlarge: a tile unit is 0.6 m at 14, 0.15 m at 16 for plans of a site."""
     if bbox_lonlat is None:
         return 0
-    west, south, east, north = bbox_lonlat
-    return 16 if max(east - west, north - south) < SITE_DEGREES else 14
+    _, south, _, north = bbox_lonlat
+    return 16 if max(width_degrees(bbox_lonlat), north - south) < SITE_DEGREES else 14
 
 
 def size_text(byte_count: int) -> str:

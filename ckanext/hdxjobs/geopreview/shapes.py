@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyproj
 import shapely
 
+from ckanext.hdxjobs.geopreview.extent import Extent
+
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
@@ -64,7 +66,7 @@ class Shapes:
         wgs84 = pyproj.CRS("EPSG:4326")
         same = crs.equals(wgs84, ignore_axis_order=True)
         self._to_degrees = None if same else pyproj.Transformer.from_crs(crs, wgs84, always_xy=True)
-        self._bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
+        self._extent = Extent()
         self._types: set[int] = set()
         self._has_z = False
         self._drawable = 0
@@ -124,10 +126,9 @@ class Shapes:
         if not good.all():
             first = source[int(np.argmax(owners == np.argmin(good)))]
             self.out_of_range.add(~good, fids, hint=f" at {first[0]:.10g} {first[1]:.10g}")
-        kept = lonlat[good[owners]]
-        if len(kept):
-            self._widen(kept)
-        return good, shapely.set_coordinates(shapely.force_2d(shapes[good]), _mercator(kept))
+        flat = shapely.set_coordinates(shapely.force_2d(shapes[good]), lonlat[good[owners]])
+        self._extent.widen(_part_boxes(flat))
+        return good, shapely.set_coordinates(flat, _mercator(lonlat[good[owners]]))
 
     def _degrees(self, source: Floats) -> Floats:
         if self._to_degrees is None:
@@ -135,16 +136,11 @@ class Shapes:
         lon, lat = self._to_degrees.transform(source[:, 0], source[:, 1])
         return np.column_stack([lon, lat])
 
-    def _widen(self, lonlat: Floats) -> None:
-        self._bounds[:2] = np.minimum(self._bounds[:2], lonlat.min(axis=0))
-        self._bounds[2:] = np.maximum(self._bounds[2:], lonlat.max(axis=0))
-
     def report(self) -> dict[str, Any]:
         """Counts, bounds (west, south, east, north in degrees, or None) and the type of what was kept."""
-        bounds = np.clip(self._bounds, [-180, -90, -180, -90], [180, 90, 180, 90]).tolist()
         return {
             "drawable_count": self._drawable,
-            "bbox_lonlat": bounds if self._drawable else None,
+            "bbox_lonlat": self._extent.bbox(),
             "geometry_type": common_type({TYPE_NAMES[number] for number in self._types}),
             "has_z": self._has_z,
             "missing": self.missing.report(),
@@ -156,16 +152,28 @@ class Shapes:
 
 def _have_thin_rings(shapes: npt.NDArray[Any]) -> Flags:
     """Which geometries have a ring of fewer than four points; PostGIS takes none of these, GEOS does."""
-    parts = shapes
-    owners: npt.NDArray[np.intp] = np.arange(len(shapes))
-    while np.any(shapely.get_type_id(parts) > POLYGON):
-        parts, index = shapely.get_parts(parts, return_index=True)
-        owners = owners[index]
+    parts, owners = _parts(shapes)
     polygons = shapely.get_type_id(parts) == POLYGON
     rings, index = shapely.get_rings(parts[polygons], return_index=True)
     flags = np.zeros(len(shapes), dtype=bool)
     flags[owners[polygons][index[shapely.get_num_coordinates(rings) < 4]]] = True
     return flags
+
+
+def _parts(shapes: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
+    """Single geometries out of collections of any depth, and the index of the shape each came from."""
+    owners: npt.NDArray[np.intp] = np.arange(len(shapes))
+    while np.any(shapely.get_type_id(shapes) > POLYGON):
+        shapes, index = shapely.get_parts(shapes, return_index=True)
+        owners = owners[index]
+    return shapes, owners
+
+
+def _part_boxes(shapes: npt.NDArray[Any]) -> Floats:
+    """(n, 4): the box of each single part; empty parts have none."""
+    boxes: Floats = shapely.bounds(_parts(shapes)[0])
+    filled: Floats = boxes[~np.isnan(boxes[:, 0])]
+    return filled
 
 
 def _ranges(lonlat: Floats) -> tuple[Flags, Flags]:

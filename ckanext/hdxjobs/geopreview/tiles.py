@@ -16,7 +16,7 @@ import psycopg2
 from psycopg2 import extensions
 
 from ckanext.hdxjobs.errors import PoolBusy
-from ckanext.hdxjobs.geopreview import db
+from ckanext.hdxjobs.geopreview import db, rules
 from ckanext.hdxjobs.geopreview.values import Field, TileSet
 
 #: Name of the one source layer inside each tile.
@@ -187,8 +187,10 @@ def tilejson(tile_set: TileSet, *, tiles_url: str, attribution: str = "") -> dic
     }
     if tile_set.bbox_lonlat:
         west, south, east, north = tile_set.bbox_lonlat
-        result["bounds"] = [west, south, east, north]
-        result["center"] = [(west + east) / 2, (south + north) / 2, tile_set.minzoom]
+        middle = west + rules.width_degrees(tile_set.bbox_lonlat) / 2
+        # Clients know no bounds with west > east: around the antimeridian they get all longitudes.
+        result["bounds"] = [west, south, east, north] if west <= east else [-180, south, 180, north]
+        result["center"] = [middle - 360 if middle > 180 else middle, (south + north) / 2, tile_set.minzoom]
     if attribution:
         result["attribution"] = attribution
     return result

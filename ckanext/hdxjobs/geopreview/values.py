@@ -2,7 +2,8 @@
 
 Order: Source -> Download -> Layer -> Table -> TileSet.  ``Notice`` travels with
 any of them.  Coordinates: ``bbox_lonlat`` is always (west, south, east, north),
-degrees, EPSG:4326, longitude first; ``None`` for a layer without coordinates.
+degrees, EPSG:4326, longitude first; ``None`` for a layer without coordinates, west > east for one
+around the antimeridian (RFC 7946, 5.2).
 """
 
 from __future__ import annotations
