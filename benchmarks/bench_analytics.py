@@ -88,13 +88,15 @@ def _requests() -> list[Line]:
 
 
 def _cost(found: requests.Cost) -> list[Line]:
-    p50, p99 = found.on.p50 - found.off.p50, found.on.p99 - found.off.p99
+    p50, p99 = found.added_ms(0.5), found.added_ms(0.99)
     own = found.inside
     return [
         Line("a download without tracking", f"p50 {found.off.p50:.2f} ms, p99 {found.off.p99:.2f} ms"),
         Line("a download with tracking", f"p50 {found.on.p50:.2f} ms, p99 {found.on.p99:.2f} ms"),
-        Line("tracking adds, p50", f"{p50:.2f} ms", "≤ 0.3 ms", p50 <= 0.3),
-        Line("tracking adds, p99", f"{p99:.2f} ms", "≤ 2 ms", p99 <= 2),
+        Line(
+            f"tracking adds, p50 (median of {requests.TURNS} turns)", f"{p50:.2f} ms", "≤ 0.3 ms", p50 <= 0.3
+        ),
+        Line(f"tracking adds, p99 (median of {requests.TURNS} turns)", f"{p99:.2f} ms", "≤ 2 ms", p99 <= 2),
         Line("tracking's own processor time in a request", f"p50 {own.p50:.2f} ms, p99 {own.p99:.2f} ms"),
         Line("… and after the answer", f"p50 {found.after.p50:.2f} ms, p99 {found.after.p99:.2f} ms"),
     ]
@@ -144,7 +146,7 @@ def _backlog(found: delivery.Backlog) -> list[Line]:
             "… downloads meanwhile, p50 / p99 (before)",
             f"{found.during.p50:.1f} / {found.during.p99:.1f} ms ({found.before.p50:.1f} / {found.before.p99:.1f} ms)",
         ),
-        Line("… which adds, p99 (site, drain, database and fake share the machine)", f"{added:.1f} ms"),
+        Line("… which adds, p99 (site, drain, database and fake share the machine; drain and fake are nice)", f"{added:.1f} ms"),
     ]  # fmt: skip
 
 

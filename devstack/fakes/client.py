@@ -71,9 +71,12 @@ def options(url: str) -> dict[str, dict[str, Any]]:
 
 
 @contextmanager
-def running() -> Iterator[Fake]:
-    """A fake of one's own on a free port."""
-    command = [sys.executable, "-m", "devstack.fake_sinks", "--port", "0"]
+def running(*, nice: int = 0) -> Iterator[Fake]:
+    """A fake of one's own on a free port.
+
+    :param nice: how much it yields to others; real services are on other machines
+    """
+    command = ["nice", "-n", str(nice), sys.executable, "-m", "devstack.fake_sinks", "--port", "0"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             if process.stdout is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -90,6 +91,9 @@ class Client:
         # The proxy is looked up once; .netrc must not add credentials of its own.
         self._session.proxies.update(get_environ_proxies(url, no_proxy=None))
         self._session.trust_env = False
+        # What requests itself would read from the environment, for hosts behind a company's own authority.
+        authority = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        self._session.verify = authority or True
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0, pool_block=True)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
