@@ -109,18 +109,26 @@ def ring_once(bells: Sequence[Bell], *, seconds: int) -> bool:
     if breaker.is_open():
         return False
     try:
-        client = _kept()
-        with client.pipeline(transaction=False) as asked:
-            for bell in bells:
-                asked.set(_mark(bell.key), "1", nx=True, ex=seconds)
-            for bell, first in zip(bells, asked.execute(), strict=True):
-                if first:
-                    _enqueue(bell, client)
+        try:
+            _ring_marked(bells, seconds)
+        except redis.ConnectionError:
+            # The connection was kept across a restart of Redis; a dead Redis refuses a new one at once.
+            _ring_marked(bells, seconds)
     except (redis.RedisError, OSError) as error:
         breaker.trip()
         log.warning("Redis does not answer (%s); the sweep will ring", type(error).__name__)
         return False
     return True
+
+
+def _ring_marked(bells: Sequence[Bell], seconds: int) -> None:
+    client = _kept()
+    with client.pipeline(transaction=False) as asked:
+        for bell in bells:
+            asked.set(_mark(bell.key), "1", nx=True, ex=seconds)
+        for bell, first in zip(bells, asked.execute(), strict=True):
+            if first:
+                _enqueue(bell, client)
 
 
 def heard(key: str) -> None:

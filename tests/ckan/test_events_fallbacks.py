@@ -64,6 +64,16 @@ def test_an_event_after_a_drain_began_rings_again(app: Any, events: Events) -> N
     assert waiting() == [("deliver_events", ("file",))] * 2
 
 
+def test_a_connection_that_redis_closed_meanwhile_costs_no_ring(app: Any, events: Events) -> None:
+    get(app, API)
+    queues.heard("events-file")
+    with queues.connection() as client:
+        client.client_kill_filter(_type="normal", skipme=True)
+    get(app, API)
+
+    assert waiting() == [("deliver_events", ("file",))] * 2
+
+
 def test_an_event_that_the_database_does_not_take_goes_by_redis(
     app: Any, too_late: None, events: Events
 ) -> None:
