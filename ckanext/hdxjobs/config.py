@@ -88,20 +88,6 @@ class AnalyticsSettings:
     dsn: str = field(repr=False)
 
 
-def positive_number(value: object) -> float:
-    """Validator: a number above 0, such as "0.2".
-
-    :raises tk.Invalid: for anything else
-    """
-    try:
-        number = float(str(value))
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise tk.Invalid(tk._("Must be a number above 0"))
-    return number
-
-
 def _option(name: str) -> object:
     return tk.config[PREFIX + name]
 

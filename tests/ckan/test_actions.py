@@ -139,6 +139,18 @@ def test_retry_without_a_csrf_token_changes_nothing(editor_in: dict[str, Any], a
 
 
 @pytest.mark.ckan_config("WTF_CSRF_ENABLED", True)
+def test_retry_asks_browsers_for_the_csrf_token_also_after_a_program_called_it(
+    editor_in: dict[str, Any], people: dict[str, Any], app: Any, call: Call
+) -> None:
+    """CKAN exempts a page for everybody once somebody has called it with an API token; 2.11 all of an extension's."""
+    program = app.test_client(use_cookies=False)
+    by_token = program.post(_retry_path(editor_in), headers=people["editor"], follow_redirects=False)
+    by_cookie = app.post(_retry_path(editor_in), data={}, follow_redirects=False)
+    assert (by_token.status_code, by_cookie.status_code) == (302, 400)
+    assert call("hdx_geopreview_status", id=editor_in["resource_id"])["generation"] == 2
+
+
+@pytest.mark.ckan_config("WTF_CSRF_ENABLED", True)
 def test_retry_with_the_pages_csrf_token_queues_a_new_generation(
     editor_in: dict[str, Any], app: Any, call: Call
 ) -> None:

@@ -8,9 +8,10 @@ import zipfile
 
 import makers
 import pytest
+from conftest import LIMITS
 
 from ckanext.hdxjobs import errors
-from ckanext.hdxjobs.geopreview import publish
+from ckanext.hdxjobs.geopreview import load, publish
 
 VRT = b'<OGRVRTDataSource><OGRVRTLayer name="x"><SrcDataSource>/etc/passwd</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>'
 
@@ -155,6 +156,14 @@ def test_more_features_than_allowed_are_refused(imported):
     content = makers.geojson(*(makers.feature(makers.point(1, 2)) for _ in range(11)))
     error = code_of(imported, content, max_features=10)
     assert (error.code, error.params) == ("too-many-features", {"limit": 10})
+
+
+def test_the_limit_is_named_when_it_is_a_second_layer_that_passes_it(geo, detected):
+    """The layers of a file share the limit; 4 of 10 are left for the second one."""
+    (layer,), _ = detected(makers.geojson(*(makers.feature(makers.point(1, 2)) for _ in range(5))))
+    with pytest.raises(errors.LoadError) as caught:
+        load.load(layer, dsn=geo.loader, max_features=10, taken=6, reader=LIMITS, progress=lambda share: None)
+    assert (caught.value.code, caught.value.params) == ("too-many-features", {"limit": 10})
 
 
 def test_a_zip_with_a_way_out_is_refused(imported):

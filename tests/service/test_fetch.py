@@ -76,6 +76,12 @@ class Site(http.server.BaseHTTPRequestHandler):
             while not self.server.release.wait(0.05):
                 self.wfile.write(b" ")
 
+    def do_drip_headers(self):
+        with contextlib.suppress(OSError):
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not self.server.release.wait(0.05):
+                self.wfile.write(b"x")
+
     def do_to(self):
         self.reply(status=302, Location=self.path.removeprefix("/to/"))
 
@@ -189,6 +195,13 @@ def test_a_server_that_hangs_is_given_up(tmp_path, origin):
 def test_a_server_that_drips_is_given_up_at_the_deadline(tmp_path, origin):
     start = time.monotonic()
     assert failure_of(tmp_path, f"{origin}/drip", deadline_s=0.5).code == "link-unreachable"
+    assert time.monotonic() - start < 5
+
+
+def test_a_server_that_drips_its_headers_is_given_up_at_the_deadline(tmp_path, origin):
+    start = time.monotonic()
+    error = failure_of(tmp_path, f"{origin}/drip-headers", deadline_s=0.5)
+    assert (error.code, error.params) == ("link-unreachable", {"reason": "it took too long"})
     assert time.monotonic() - start < 5
 
 

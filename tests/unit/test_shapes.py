@@ -33,6 +33,13 @@ def test_heights_are_dropped_and_noted():
     assert report["has_z"]
 
 
+def test_heights_that_are_all_zero_are_not_worth_a_word():
+    """Google Earth writes a zero after each pair of coordinates."""
+    (point, _), report = take("POINT Z (1 2 0)", "LINESTRING Z (1 2 0, 3 4 0)")
+    assert not shapely.has_z(point)
+    assert not report["has_z"]
+
+
 def test_null_and_empty_count_as_missing():
     taken, report = take("POINT (1 2)", None, "POINT EMPTY", "POLYGON EMPTY")
     assert [shape is None for shape in taken] == [False, True, True, True]

@@ -46,6 +46,21 @@ def test_plain_files_come_out_under_names_of_our_own(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["00000", "00001"]
 
 
+def test_names_in_utf8_are_read_even_if_the_archive_does_not_say_so(tmp_path):
+    """As macOS and Info-ZIP write them."""
+    named = with_entry("المدن.shp")
+    said, hidden = b"\x00\x08", b"\x00\x00"
+    unsaid = named.replace(b"PK\x03\x04\x14\x00" + said, b"PK\x03\x04\x14\x00" + hidden)
+    unsaid = unsaid.replace(b"\x14\x00" + said, b"\x14\x00" + hidden)
+    assert unsaid != named
+    assert [entry.name for entry in run(tmp_path, unsaid)] == ["المدن.shp"]
+
+
+def test_names_in_the_old_code_page_stay_as_they_are(tmp_path):
+    old = with_entry("Stra_e.shp").replace(b"Stra_e", "Straße".encode("cp437"))
+    assert [entry.name for entry in run(tmp_path, old)] == ["Straße.shp"]
+
+
 def test_what_comes_out_is_for_our_eyes_only(tmp_path):
     (entry,) = run(tmp_path, makers.zipped({"a": b"1"}))
     assert stat.S_IMODE(entry.path.stat().st_mode) == 0o600

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit, urlunsplit
@@ -116,22 +118,54 @@ def _save(
     return count, digest.hexdigest()
 
 
+class _Curfew:
+    """Cuts a download's connections at its deadline.
+
+    The time-outs of a socket are for each read: a server that sends its headers byte by byte never meets one.
+    """
+
+    def __init__(self, caps: _Caps) -> None:
+        self._sockets: list[socket.socket] = []
+        self._timer = threading.Timer(caps.seconds_left(), self._cut)
+        self._timer.daemon = True
+
+    def __enter__(self) -> _Curfew:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._timer.join()
+        for connection in self._sockets:
+            connection.close()
+
+    def watch(self, connection: socket.socket) -> None:
+        """Cut this one too; by a handle of our own, because TLS takes the first one away."""
+        self._sockets.append(connection.dup())
+
+    def _cut(self) -> None:
+        for connection in list(self._sockets):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
 class _Link:
     """Downloads one link, redirect by redirect, each checked like the first."""
 
     def __init__(self, caps: _Caps, gate: Gate, proxy: str | None) -> None:
         self._caps = caps
         self._gate = gate
+        self._curfew = _Curfew(caps)
         self._session = requests.Session()
         self._session.trust_env = False
         if proxy:
             self._session.proxies = {"http": proxy, "https": proxy}
         else:
-            self._session.mount("http://", adapter(gate))
-            self._session.mount("https://", adapter(gate))
+            self._session.mount("http://", adapter(gate, opened=self._curfew.watch))
+            self._session.mount("https://", adapter(gate, opened=self._curfew.watch))
 
     def save(self, url: str, path: Path, progress: Progress) -> tuple[int, str]:
-        with self._session:
+        with self._session, self._curfew:
             for _ in range(MAX_REDIRECTS + 1):
                 with closing(self._get(url)) as response:
                     if response.status_code not in REDIRECTS:
@@ -144,7 +178,7 @@ class _Link:
         timeout = min(self._caps.connect_timeout_s, self._caps.seconds_left()), self._read_timeout_s()
         credentials = (parts.username, parts.password or "") if parts.username else None
         try:
-            return self._session.get(
+            response = self._session.get(
                 _bare(url),
                 headers=HEADERS,
                 auth=credentials,
@@ -153,7 +187,11 @@ class _Link:
                 allow_redirects=False,
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, UnicodeError) as error:
+            self._caps.seconds_left()
             raise _failure(error) from None
+        # Headers that were cut off at the deadline look whole.
+        self._caps.seconds_left()
+        return response
 
     def _read_timeout_s(self) -> float:
         return min(self._caps.read_timeout_s, self._caps.seconds_left())
@@ -177,7 +215,10 @@ class _Link:
                 yield chunk
                 _set_timeout(raw, self._read_timeout_s())
         except (urllib3.exceptions.HTTPError, OSError) as error:
+            self._caps.seconds_left()
             raise _failure(error) from None
+        # So does a body.
+        self._caps.seconds_left()
 
 
 def _set_timeout(raw: urllib3.HTTPResponse, seconds: float) -> None:

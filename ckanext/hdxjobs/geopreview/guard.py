@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -137,16 +138,24 @@ class Gate:
         return found
 
 
-def adapter(gate: Gate) -> HTTPAdapter:
-    """A requests adapter whose sockets go to checked addresses only."""
+def adapter(gate: Gate, *, opened: Callable[[socket.socket], None] = lambda _: None) -> HTTPAdapter:
+    """A requests adapter whose sockets go to checked addresses only.
+
+    :param opened: is told each socket as soon as it is connected
+    """
+
+    def connect(connection: Any) -> socket.socket:
+        connected = _open(gate, connection)
+        opened(connected)
+        return connected
 
     class PlainConnection(urllib3.connection.HTTPConnection):
         def _new_conn(self) -> socket.socket:
-            return _open(gate, self)
+            return connect(self)
 
     class SecureConnection(urllib3.connection.HTTPSConnection):
         def _new_conn(self) -> socket.socket:
-            return _open(gate, self)
+            return connect(self)
 
     class PlainPool(urllib3.connectionpool.HTTPConnectionPool):
         ConnectionCls = PlainConnection

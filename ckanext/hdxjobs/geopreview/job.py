@@ -124,9 +124,15 @@ def _load(
         def progress(fraction: float | None, done: int = number) -> None:
             pulse.progress(None if fraction is None else (done + fraction) / len(layers))
 
-        left = settings.max_features - sum(table.row_count for table in tables)
         tables.append(
-            load.load(layer, dsn=settings.loader_url, max_features=left, reader=limits, progress=progress)
+            load.load(
+                layer,
+                dsn=settings.loader_url,
+                max_features=settings.max_features,
+                taken=sum(table.row_count for table in tables),
+                reader=limits,
+                progress=progress,
+            )
         )
     return tables
 

@@ -33,23 +33,32 @@ COLUMN_TYPES = {
 Progress = Callable[[float | None], None]
 
 
-def load(layer: Layer, *, dsn: str, max_features: int, reader: reader.Limits, progress: Progress) -> Table:
+def load(  # noqa: PLR0913 (the caller's settings, not a bag of them)
+    layer: Layer,
+    *,
+    dsn: str,
+    max_features: int,
+    reader: reader.Limits,
+    progress: Progress,
+    taken: int = 0,
+) -> Table:
     """Fill a generation's own table; all or nothing.
 
-    :param max_features: more than these end in ``too-many-features``
+    :param max_features: more than these in the whole file end in ``too-many-features``
+    :param taken: features that other layers of the file have already
     :param progress: called with the share that is done, 0 to 1, or ``None`` where the file cannot tell
     :raises LoadError: the database is away, or the file has too many features
     :raises DetectError: the reader failed, or nothing of the layer can be drawn
     :raises Superseded: a newer generation is live, or the resource was deleted
     """
-    if layer.feature_count > max_features:
+    if taken + layer.feature_count > max_features:
         raise LoadError("too-many-features", limit=max_features)
     with db.session(dsn, error=LoadError) as connection:
         for max_columns in (rules.MAX_COLUMNS, rules.SAFE_COLUMNS):
             narrow = _with_columns(layer, max_columns)
             try:
                 with connection:
-                    return _Import(connection, narrow, max_features, progress).run(reader)
+                    return _Import(connection, narrow, max_features, progress, taken).run(reader)
             except psycopg2.errors.ProgramLimitExceeded:
                 log.info("layer %s: a row with %s columns is too wide", layer.layer_id, len(narrow.fields))
     raise LoadError("internal")
@@ -68,13 +77,19 @@ class _Import:
     """One layer's way into its table, inside the caller's transaction."""
 
     def __init__(
-        self, connection: extensions.connection, layer: Layer, max_features: int, progress: Progress
+        self,
+        connection: extensions.connection,
+        layer: Layer,
+        max_features: int,
+        progress: Progress,
+        taken: int,
     ) -> None:
         self._connection = connection
         self._layer = layer
         self._name = rules.table_name(layer.layer_id, layer.generation)
         self._max_features = max_features
         self._progress = progress
+        self._taken = taken
         self._read = 0
 
     def run(self, limits: reader.Limits) -> Table:
@@ -137,7 +152,7 @@ class _Import:
         batch = first
         while batch is not None:
             self._read += len(batch)
-            if self._read > self._max_features:
+            if self._taken + self._read > self._max_features:
                 raise LoadError("too-many-features", limit=self._max_features)
             if len(batch):
                 yield rows.encode(batch.select(range(width)), json_columns=json_columns)

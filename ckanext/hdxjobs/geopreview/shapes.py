@@ -81,7 +81,7 @@ class Shapes:
         shapes = self._readable(fids, np.array(blobs.to_pylist(), dtype=object), null)
         present = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
         self.missing.add(shapely.is_empty(shapes) | null, fids)
-        self._has_z = self._has_z or bool(np.any(shapely.has_z(shapes[present])))
+        self._has_z = self._has_z or _have_heights(shapes[present])
         places = np.flatnonzero(present)
         kept, flat = self._on_earth(fids[places], shapes[places])
         result = np.full(len(shapes), None, dtype=object)
@@ -148,6 +148,12 @@ class Shapes:
             "repaired": self.repaired.report(),
             "unreadable": self.unreadable.report(),
         }
+
+
+def _have_heights(shapes: npt.NDArray[Any]) -> bool:
+    """Whether any height is worth a word: Google Earth writes a zero after each pair of coordinates."""
+    solid = shapes[shapely.has_z(shapes)]
+    return bool(np.any(np.nan_to_num(shapely.get_coordinates(solid, include_z=True)[:, 2])))
 
 
 def _have_thin_rings(shapes: npt.NDArray[Any]) -> Flags:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 import zipfile
 import zlib
@@ -21,6 +22,7 @@ MAX_RATIO = 200
 RATIO_FREE_BYTES = 10 * 1024**2
 CHUNK_BYTES = 1024**2
 ENCRYPTED = 0x1
+NAMED_IN_UTF8 = 0x800
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def unzip(archive: Path, *, folder: Path, max_unpacked_bytes: int) -> list[Entry
                 target = folder / f"{number:05}"
                 with file.open(info) as source:
                     budget -= _copy(source, target, info, budget=budget, limit=max_unpacked_bytes)
-                entries.append(Entry(info.filename.replace("\\", "/"), target))
+                entries.append(Entry(_name(info), target))
             return entries
     except (
         zipfile.BadZipFile,
@@ -77,7 +79,7 @@ def _checked(infos: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
         raise DetectError("unsafe-zip", entry=f"{len(infos)} entries")
     seen = set()
     for info in infos:
-        name = info.filename.replace("\\", "/")
+        name = _name(info)
         if _leaves(name) or not _is_plain(info) or name in seen:
             raise DetectError("unsafe-zip", entry=_shown(name))
         if info.flag_bits & ENCRYPTED:
@@ -85,6 +87,18 @@ def _checked(infos: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
         seen.add(name)
     _refuse_overlaps(infos)
     return [info for info in infos if not info.is_dir()]
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """An entry's name, with "/" between folders.
+
+    macOS and Info-ZIP write UTF-8 without saying so, and ``zipfile`` reads all that is unsaid as code page 437.
+    """
+    name = info.filename
+    if not info.flag_bits & NAMED_IN_UTF8:
+        with contextlib.suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/")
 
 
 def _leaves(name: str) -> bool:
