@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -18,8 +19,18 @@ from ckanext.hdxjobs import config, shell
 from ckanext.hdxjobs.analytics import job as analytics
 from ckanext.hdxjobs.errors import PreviewError
 from ckanext.hdxjobs.geopreview import db, hooks, mirror, record, sweep
-from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine, is_missing_table
+from ckanext.hdxjobs.geopreview.preview import CLOCK, PREVIEW, engine, is_missing_table
 from ckanext.hdxjobs.geopreview.values import State
+
+#: What a sweep did, in words.
+_SWEPT = {
+    "rung": "queued again",
+    "lost": "taken back from dead workers",
+    "orphans": "without a resource",
+    "retired": "maps removed",
+    "tables": "old tables dropped",
+    "folders": "work folders removed",
+}
 
 # CKAN's blanket takes only functions unless told.
 __all__ = ["hdxjobs"]
@@ -92,16 +103,17 @@ def submit(names: tuple[str, ...], everything: bool, force: bool) -> None:
 def status(resource_id: str | None) -> None:
     """Tell how one preview stands (as JSON), or how many are in which state."""
     if resource_id:
-        row = record.find(resource_id)
-        if row is None:
-            raise click.ClickException(f"There is no preview of a resource {resource_id}")
-        click.echo(json.dumps(record.told(row, translate=str), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(record.told(_row(resource_id), translate=str), indent=2, ensure_ascii=False))
         return
     counted = sa.select(PREVIEW.c.state, sa.func.count()).group_by(PREVIEW.c.state)
+    waiting = sa.select(CLOCK - sa.func.min(PREVIEW.c.queued_at)).where(PREVIEW.c.state == State.QUEUED.value)
     with engine().connect() as connection:
         counts = {row[0]: row[1] for row in connection.execute(counted)}
+        waited = connection.execute(waiting).scalar_one()
     for state in State:
         click.echo(f"{state.value:12} {counts.get(state.value, 0)}")
+    if waited is not None:
+        click.echo(f"The oldest has waited {timedelta(seconds=int(waited.total_seconds()))}")
 
 
 @hdxjobs.command("sweep")
@@ -138,6 +150,8 @@ def resync(resource_ids: tuple[str, ...]) -> None:
     if not resource_ids:
         with engine().connect() as connection:
             resource_ids = tuple(connection.execute(sa.select(PREVIEW.c.resource_id)).scalars())
+    else:
+        resource_ids = tuple(_row(resource_id)["resource_id"] for resource_id in resource_ids)
     for resource_id in resource_ids:
         mirror.refresh(resource_id, reindex=True)
         model.Session.remove()
@@ -158,7 +172,14 @@ def purge_orphans(dry_run: bool) -> None:
 def _report(swept: sweep.Swept | analytics.Swept, *, quiet: bool = False) -> None:
     counts = asdict(swept)
     if any(counts.values()) or not quiet:
-        click.echo(", ".join(f"{what} {count}" for what, count in counts.items()))
+        click.echo(", ".join(f"{_SWEPT[what]}: {count}" for what, count in counts.items()))
+
+
+def _row(resource_id: str) -> record.Row:
+    row = record.find(resource_id)
+    if row is None:
+        raise click.ClickException(f"There is no preview of a resource {resource_id}")
+    return row
 
 
 def _named(names: Iterable[str]) -> Iterable[Any]:

@@ -250,6 +250,27 @@ def test_status_tells_one_preview_as_json_and_all_as_counts(resource: dict[str, 
     assert "queued       1" in run("status").stdout
 
 
+def test_status_tells_how_long_the_oldest_waits(resource: dict[str, Any], run: Call) -> None:
+    ago(resource, 3600, "queued_at")
+    assert "The oldest has waited 1:00:0" in run("status").stdout
+
+
+def test_status_says_nothing_of_waiting_when_nobody_waits(site: None, run: Call) -> None:
+    assert "waited" not in run("status").stdout
+
+
+def test_resync_of_a_resource_without_a_preview_says_so(site: None, run: Call) -> None:
+    answer = run("resync", "nobody")
+    assert answer.exit_code == 1
+    assert "There is no preview of a resource nobody" in answer.output
+
+
+def test_a_sweep_says_in_words_what_it_did(resource: dict[str, Any], run: Call) -> None:
+    swallow_bells()
+    ago(resource, sweep.UNHEARD_S + 5, "rung_at")
+    assert run("sweep").stdout.startswith("queued again: 1, taken back from dead workers: 0, ")
+
+
 def test_resync_repairs_extras_and_search_index(resource: dict[str, Any], call: Call, run: Call) -> None:
     with engine().begin() as connection:
         table = model.resource_table
