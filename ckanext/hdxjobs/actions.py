@@ -79,7 +79,7 @@ def hdx_geopreview_submit(context: Any, data_dict: dict[str, Any]) -> dict[str, 
     :param id: the resource's id
     :type id: string
     :param force: make it again even if this very file was tried before, and whatever its format says
-        (optional, default: false)
+        (optional, default: false; a preview that somebody removed needs none)
     :type force: boolean
 
     :returns: the preview's status, see hdx_geopreview_status
@@ -92,7 +92,9 @@ def hdx_geopreview_submit(context: Any, data_dict: dict[str, Any]) -> dict[str, 
         raise tk.ValidationError(
             {"id": [tk._("Files of this format are not shown on a map; use force to try")]}
         )
-    hooks.submit(resource, force=data["force"])
+    known = record.find(data["id"])
+    removed = known is not None and known["state"] == State.DELETED.value
+    hooks.submit(resource, force=data["force"] or removed)
     model.Session.commit()
     return record.told(_row(data["id"]), translate=tk._)
 

@@ -23,13 +23,20 @@ from ckanext.hdxjobs.geopreview.preview import CLOCK, PREVIEW, engine, is_missin
 from ckanext.hdxjobs.geopreview.values import State
 
 #: What a sweep did, in words.
-_SWEPT = {
-    "rung": "queued again",
-    "lost": "taken back from dead workers",
-    "orphans": "without a resource",
-    "retired": "maps removed",
-    "tables": "old tables dropped",
-    "folders": "work folders removed",
+_SWEPT: dict[type, dict[str, str]] = {
+    sweep.Swept: {
+        "rung": "queued again",
+        "lost": "taken back from dead workers",
+        "orphans": "without a resource",
+        "retired": "maps removed",
+        "tables": "old tables dropped",
+        "folders": "work folders removed",
+    },
+    analytics.Swept: {
+        "spooled": "events taken from the spool",
+        "rung": "sinks rung for",
+        "forgotten": "events too old to keep",
+    },
 }
 
 # CKAN's blanket takes only functions unless told.
@@ -43,9 +50,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except PreviewError as error:
-            raise click.ClickException(
-                f"{error} ({error.code}; setting ckanext.hdxjobs.postgis.url)"
-            ) from error
+            raise click.ClickException(_explained(error)) from error
         except psycopg2.errors.UndefinedTable as error:
             raise click.ClickException(record.MIGRATE) from error
         except sa.exc.ProgrammingError as error:
@@ -75,7 +80,10 @@ def init_db(admin_url: str | None) -> None:
     try:
         db.init(admin_url or loader_url, loader_url=loader_url, tiles_url=config.tile_settings().tiles_url)
     except psycopg2.Error as error:
-        raise click.ClickException(f"The map database could not be set up: {str(error).strip()}") from error
+        hint = "" if admin_url else " (does this take an administrator? Name one by --admin-url)"
+        raise click.ClickException(
+            f"The map database could not be set up: {str(error).strip()}{hint}"
+        ) from error
     click.secho("The map database is ready.", fg="green")
 
 
@@ -126,8 +134,9 @@ def sweep_(every_s: int | None) -> None:
     Run it each minute by cron or a timer, or let it run on with --every.
     """
     if every_s is None:
-        _report(analytics.sweep())
+        events = analytics.sweep()
         _report(sweep.run())
+        _report(events)
         return
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -136,7 +145,9 @@ def sweep_(every_s: int | None) -> None:
         for round_ in (analytics.sweep, sweep.run):
             try:
                 _report(round_(), quiet=True)
-            except (PreviewError, sa.exc.SQLAlchemyError, psycopg2.Error, OSError) as error:
+            except PreviewError as error:
+                click.echo(f"This round was cut short. {_explained(error)}", err=True)
+            except (sa.exc.SQLAlchemyError, psycopg2.Error, OSError) as error:
                 click.echo(f"This round was cut short: {type(error).__name__}", err=True)
             finally:
                 model.Session.remove()
@@ -172,7 +183,14 @@ def purge_orphans(dry_run: bool) -> None:
 def _report(swept: sweep.Swept | analytics.Swept, *, quiet: bool = False) -> None:
     counts = asdict(swept)
     if any(counts.values()) or not quiet:
-        click.echo(", ".join(f"{_SWEPT[what]}: {count}" for what, count in counts.items()))
+        words = _SWEPT[type(swept)]
+        click.echo(", ".join(f"{words[what]}: {count}" for what, count in counts.items()))
+
+
+def _explained(error: PreviewError) -> str:
+    """What is wrong with the map database, and where to look."""
+    why = db.reason(error.__cause__ or error)
+    return f"{error} {why} (setting ckanext.hdxjobs.postgis.url)"
 
 
 def _row(resource_id: str) -> record.Row:

@@ -275,4 +275,7 @@ class Superseded(HdxJobsError):
 
 
 class PoolBusy(HdxJobsError):
-    """No tile can be made right now: every connection is in use, or the map database is away (HTTP 503)."""
+    """No tile can be made right now (HTTP 503).
+
+    :param 0: why, for the log: every connection is in use, or the map database is away or not set up
+    """

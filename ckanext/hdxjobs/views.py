@@ -10,6 +10,7 @@ import functools
 import gzip
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,8 @@ from ckanext.hdxjobs.analytics import beacon, capture, report
 from ckanext.hdxjobs.errors import PoolBusy
 from ckanext.hdxjobs.geopreview import record, tiles
 from ckanext.hdxjobs.geopreview.values import TileSet
+
+log = logging.getLogger(__name__)
 
 hdxjobs = Blueprint("hdxjobs", __name__)
 
@@ -189,7 +192,8 @@ def _served(layer_id: str, answer: Callable[[TileSet, bool], Response]) -> Respo
         if not public and not _may_see(tile_set.resource_id):
             return _text(404, "Not found")
         return answer(tile_set, public)
-    except PoolBusy:
+    except PoolBusy as error:
+        log.warning("Layer %s cannot be served now: %s", layer_id, error)
         busy = _text(503, "The map database is busy")
         busy.headers["Retry-After"] = str(RETRY_AFTER_S)
         return busy

@@ -99,6 +99,12 @@ def test_a_removed_preview_comes_back_with_a_new_file_but_not_with_a_rename(
     assert [removed["state"], renamed["state"], replaced["state"]] == ["deleted", "deleted", "queued"]
 
 
+def test_a_removed_preview_comes_back_when_somebody_submits_it(layer: dict[str, Any], call: Call) -> None:
+    call("hdx_geopreview_delete", id=layer["resource_id"])
+    asked = call("hdx_geopreview_submit", id=layer["resource_id"])
+    assert (asked["state"], asked["generation"]) == ("queued", 2)
+
+
 def test_a_table_is_submitted_only_by_force(dataset: dict[str, Any], call: Call) -> None:
     resource = call(
         "resource_create", package_id=dataset["id"], url="https://example.org/a.csv", format="CSV"

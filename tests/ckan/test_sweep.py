@@ -23,7 +23,7 @@ from werkzeug.datastructures import FileStorage
 
 from ckanext.hdxjobs import cli, config, queues
 from ckanext.hdxjobs.errors import DetectError, LoadError
-from ckanext.hdxjobs.geopreview import attempt, job, remedies, sweep
+from ckanext.hdxjobs.geopreview import attempt, job, remedies, sweep, workplace
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine
 
 Call = Callable[..., Any]
@@ -182,13 +182,13 @@ def test_a_resource_removed_behind_ckans_back_loses_its_preview(resource: dict[s
     assert row(resource["id"])["state"] == "deleted"
 
 
-def test_work_folders_of_killed_jobs_are_removed_and_living_ones_kept(
+def test_the_work_folder_of_a_killed_job_is_removed(
     site: None, tmp_path: Path, ckan_config: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setitem(ckan_config, "ckanext.hdxjobs.geopreview.work_folder", str(tmp_path))
-    (tmp_path / (sweep.FOLDER_PREFIX + "young")).mkdir()
-    assert sweep.run().folders == 0
-    assert sweep._drop_folders(tmp_path, older_than_s=-1) == 1
+    monkeypatch.setattr(sweep, "YOUNG_S", -1)
+    (tmp_path / (workplace.PREFIX + "left")).mkdir()
+    assert sweep.run().folders == 1
 
 
 def test_two_sweeps_at_once_ring_each_row_once(resource: dict[str, Any], jobs: Callable[[], Any]) -> None:
@@ -303,7 +303,16 @@ def test_without_the_map_database_a_command_says_which_setting_to_look_at(
     monkeypatch.setitem(ckan_config, "ckanext.hdxjobs.postgis.url", "postgresql://nobody@127.0.0.1:9/geo")
     answer = run("sweep")
     assert answer.exit_code == 1
-    assert "ckanext.hdxjobs.postgis.url" in answer.output
+    assert "Connection refused (setting ckanext.hdxjobs.postgis.url)" in answer.output
+
+
+def test_init_db_without_an_administrator_says_how_to_name_one(
+    site: None, run: Call, ckan_config: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setitem(ckan_config, "ckanext.hdxjobs.postgis.url", "postgresql://nobody@127.0.0.1:9/geo")
+    answer = run("init-db")
+    assert answer.exit_code == 1
+    assert "--admin-url" in answer.output
 
 
 def test_before_the_migration_a_command_says_what_to_run(site: None, run: Call, migrate_db_for: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import makers
 import psycopg2
@@ -246,6 +247,14 @@ def test_a_database_that_is_away_is_told_as_such(detected):
         )
     assert caught.value.code == "database-unavailable"
     assert caught.value.failure.retryable
+
+
+def test_a_database_that_was_not_set_up_is_away_until_it_is_and_the_log_says_what_to_run(caplog):
+    bare = os.environ["HDXJOBS_TEST_PG_URL"]
+    with pytest.raises(errors.PublishError) as caught:
+        publish.drop_old(dsn=bare, grace_s=0)
+    assert caught.value.code == "database-unavailable"
+    assert "ckan hdxjobs init-db" in caplog.text
 
 
 def test_progress_rises_to_the_whole(geo, detected):

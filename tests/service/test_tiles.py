@@ -198,6 +198,13 @@ def test_a_database_that_is_away_means_come_back_later():
         tiles.TileReader("postgresql://x@127.0.0.1:1/x", 5).layer("nothing")
 
 
+def test_a_database_that_was_not_set_up_means_come_back_later_and_says_what_to_run():
+    reads = tiles.TileReader(os.environ["HDXJOBS_TEST_PG_URL"], 5)
+    with pytest.raises(errors.PoolBusy, match="ckan hdxjobs init-db"):
+        reads.layer("nothing")
+    reads.close()
+
+
 def test_a_forked_process_makes_connections_of_its_own(geo):
     reads = tiles.TileReader(geo.tiles, 5)
     parents = reads._one("SELECT pg_backend_pid()", {})[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from psycopg2 import extensions, sql
 
 from ckanext.hdxjobs.errors import PreviewError
 
+log = logging.getLogger(__name__)
+
 SCHEMA = "hdxjobs"
 #: Raised with each change of the files in sql/.
 SCHEMA_VERSION = 1
@@ -22,6 +25,14 @@ CONNECT_TIMEOUT_S = 5
 
 #: What psycopg2 raises when the database, not the data, is at fault.
 UNAVAILABLE = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.ReadOnlySqlTransaction)
+
+#: What it raises when ``ckan hdxjobs init-db`` was not run, or not with this version.
+NOT_SET_UP = (
+    psycopg2.errors.InvalidSchemaName,
+    psycopg2.errors.UndefinedTable,
+    psycopg2.errors.UndefinedFunction,
+    psycopg2.errors.InsufficientPrivilege,
+)
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
@@ -57,7 +68,7 @@ def connect(dsn: str, *, application: str = "hdxjobs", options: str = "") -> ext
 
 @contextmanager
 def session(dsn: str, *, error: type[PreviewError]) -> Iterator[extensions.connection]:
-    """A connection that is closed at the end; a database that is away becomes ``error``.
+    """A connection that is closed at the end; a database that is away or not set up becomes ``error``.
 
     Commit by ``with connection:`` inside.
     """
@@ -65,12 +76,19 @@ def session(dsn: str, *, error: type[PreviewError]) -> Iterator[extensions.conne
     try:
         connection = connect(dsn)
         yield connection
-    except UNAVAILABLE as away:
+    except (*UNAVAILABLE, *NOT_SET_UP) as away:
+        log.warning("The map database is not usable: %s", reason(away))
         code = "database-unavailable"
         raise error(code) from away
     finally:
         if connection is not None:
             connection.close()
+
+
+def reason(error: BaseException) -> str:
+    """Why the map database is not usable, in one line for administrators; it holds no password."""
+    line = str(error).strip().partition("\n")[0] or type(error).__name__
+    return f"{line}; run: ckan hdxjobs init-db" if isinstance(error, NOT_SET_UP) else line
 
 
 def init(admin_dsn: str, *, loader_url: str, tiles_url: str) -> None:

@@ -8,10 +8,8 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import logging
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +32,7 @@ from ckanext.hdxjobs.geopreview import (
     reader,
     source,
     sweep,
+    workplace,
 )
 from ckanext.hdxjobs.geopreview.attempt import Claim
 from ckanext.hdxjobs.geopreview.pulse import Pulse
@@ -78,7 +77,7 @@ def _import(claim: Claim, settings: config.GeoSettings, pulse: Pulse) -> Outcome
     if claim.attempt > 1:
         publish.discard(resource_id=claim.resource_id, generation=claim.generation, dsn=settings.loader_url)
     limits = reader.Limits(timeout_s=settings.reader_timeout_s, memory_bytes=settings.reader_memory_bytes)
-    with _work_folder(settings.work_folder) as folder:
+    with workplace.made(settings.work_folder) as folder:
         layers, notices = _layers(claim, settings, pulse, limits, folder)
         with pulse.phase(Phase.LOAD):
             tables = _load(layers, settings, pulse, limits)
@@ -228,17 +227,6 @@ def _locked(cursor: Any, number: int) -> bool:
         if time.monotonic() > until:
             return False
         time.sleep(0.5)
-
-
-@contextmanager
-def _work_folder(parent: Path) -> Iterator[Path]:
-    """A folder of the job's own, readable by nobody else; gone at the end."""
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=sweep.FOLDER_PREFIX, dir=parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _die_with_worker() -> None:

@@ -6,23 +6,18 @@ Stateless and safe to run many times at once: each change checks again what was 
 from __future__ import annotations
 
 import logging
-import shutil
-import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import redis
 
 from ckanext.hdxjobs import config, queues
 from ckanext.hdxjobs.errors import LoadError
-from ckanext.hdxjobs.geopreview import attempt, hooks, mirror, publish, record
+from ckanext.hdxjobs.geopreview import attempt, hooks, mirror, publish, record, workplace
 from ckanext.hdxjobs.geopreview.attempt import Claim
 from ckanext.hdxjobs.geopreview.remedies import MAX_LOST_JOBS
 from ckanext.hdxjobs.geopreview.values import State
 
 log = logging.getLogger(__name__)
-
-FOLDER_PREFIX = "hdxjobs-"
 
 #: Seconds without a heartbeat after which a worker counts as dead.
 SILENT_S = 45
@@ -30,6 +25,8 @@ SILENT_S = 45
 UNHEARD_S = 60
 #: Seconds that an old generation's tables stay for requests under way.
 GRACE_S = 600
+#: Seconds in which a work folder may be there and not locked, because it is new or of an older release.
+YOUNG_S = 300
 #: Rows taken at a time.
 BATCH = 1000
 #: Seconds between two sweeps by workers, all of them together.
@@ -57,7 +54,7 @@ def run() -> Swept:
     lost = _take_back()
     orphans = len(record.drop_orphans())
     rung = _ring()
-    folders = _drop_folders(settings.work_folder, older_than_s=settings.job_timeout_s)
+    folders = workplace.drop_left(settings.work_folder, older_than_s=settings.job_timeout_s, young_s=YOUNG_S)
     retired = _retire(settings.loader_url)
     tables = publish.drop_old(dsn=settings.loader_url, grace_s=GRACE_S)
     return Swept(rung, lost, orphans, retired, tables, folders)
@@ -112,20 +109,6 @@ def _retire(dsn: str) -> int:
         publish.retire(resource_id=row["resource_id"], generation=row["generation"], dsn=dsn)
         record.retired(row)
     return len(rows)
-
-
-def _drop_folders(parent: Path, *, older_than_s: int) -> int:
-    """Work folders of jobs that were killed: no living job is that old."""
-    dropped = 0
-    for folder in parent.glob(FOLDER_PREFIX + "*"):
-        try:
-            expired = time.time() - folder.stat().st_ctime > older_than_s
-        except FileNotFoundError:
-            continue
-        if expired:
-            shutil.rmtree(folder, ignore_errors=True)
-            dropped += 1
-    return dropped
 
 
 def purge_orphans(*, dry_run: bool) -> list[str]:

@@ -19,6 +19,9 @@ from ckanext.hdxjobs.errors import PoolBusy
 from ckanext.hdxjobs.geopreview import db, rules
 from ckanext.hdxjobs.geopreview.values import Field, TileSet
 
+#: A missing table is another matter: it was dropped a moment ago.
+_UNUSABLE = tuple({*db.UNAVAILABLE, *db.NOT_SET_UP} - {psycopg2.errors.UndefinedTable})
+
 #: Name of the one source layer inside each tile.
 SOURCE_LAYER = "layer"
 
@@ -112,13 +115,13 @@ class TileReader:
             connection = self._take()
             try:
                 return self._run(connection, statement, params)
-            except db.UNAVAILABLE as error:
+            except _UNUSABLE as error:
                 if isinstance(error, psycopg2.errors.QueryCanceled) or not connection.closed:
-                    raise PoolBusy from error
+                    raise PoolBusy(db.reason(error)) from error
             try:
                 return self._run(self._connect(), statement, params)
-            except db.UNAVAILABLE as error:
-                raise PoolBusy from error
+            except _UNUSABLE as error:
+                raise PoolBusy(db.reason(error)) from error
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
@@ -128,7 +131,8 @@ class TileReader:
             self._start()
         slots = self._slots
         if not slots.acquire(timeout=self._wait_s):
-            raise PoolBusy
+            message = "all connections of this process are in use"
+            raise PoolBusy(message)
         try:
             yield
         finally:
@@ -144,7 +148,7 @@ class TileReader:
         try:
             connection = db.connect(self._dsn, application="hdxjobs-tiles", options=self._options)
         except db.UNAVAILABLE as error:
-            raise PoolBusy from error
+            raise PoolBusy(db.reason(error)) from error
         connection.autocommit = True
         return connection
 
