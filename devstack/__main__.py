@@ -21,6 +21,7 @@ from devstack import (
     suites,
     translations,
 )
+from devstack.fakes import client
 from devstack.paths import CKAN_INI, ROOT, make_folders
 from devstack.steps import StepError, say, step
 
@@ -31,7 +32,9 @@ def run(_: Arguments) -> int:
     """Set up, start, fill and show."""
     stack.up()
     pages = seed.upload()
-    lines = [("site", ckan.SITE_URL), *(("map", page) for page in pages), ("log in", environment.login())]
+    lines = [("site", ckan.SITE_URL), *(("map", page) for page in pages)]
+    lines += [("events", f"{client.URL}  what arrived at the fake Mixpanel, GA4 and webhook")]
+    lines += [("log in", environment.login())]
     lines += [("token", "./dev env prints CKAN_ADMIN_TOKEN and the other addresses"), ("stop", "./dev down")]
     print("\n" + "\n".join(f"  {name:<8}{text}" for name, text in lines), flush=True)
     return 0
@@ -114,6 +117,17 @@ def check(_: Arguments) -> int:
     return 0 if lint.run() else 1
 
 
+def bench(names: Arguments) -> int:
+    """Measure, and write the numbers into benchmarks/README.md."""
+    known = sorted(path.stem.removeprefix("bench_") for path in (ROOT / "benchmarks").glob("bench_*.py"))
+    if len(names) != 1 or names[0] not in known:
+        say(f"./dev bench NAME; there are: {', '.join(known)}")
+        return 2
+    stack.install()
+    stack.start_servers()
+    return subprocess.call([sys.executable, "-m", f"benchmarks.bench_{names[0]}"], cwd=ROOT)
+
+
 def docs(_: Arguments) -> int:
     """Write the pages of docs/ that are made from the code."""
     reference.write()
@@ -158,6 +172,7 @@ VERBS: dict[str, Callable[[Arguments], int]] = {
     "ckan": ckan_command,
     "test": test,
     "lint": check,
+    "bench": bench,
     "docs": docs,
     "i18n": i18n,
     "screenshot": screenshot,

@@ -12,6 +12,7 @@ from string import Template
 from typing import Any
 
 from devstack import keys, postgres, redis, solr
+from devstack.fakes import client
 from devstack.paths import CKAN_INI, DEV, HERE, PORTS, ROOT, TEST_INI, VENV, write
 from devstack.steps import StepError, run
 
@@ -36,6 +37,11 @@ def write_settings() -> None:
         "redis": redis.url(0),
         "loader_db": postgres.url(postgres.LOADER, "geo"),
         "tiles_db": postgres.url(postgres.TILES, "geo"),
+        "sinks": "\n".join(
+            f"ckanext.hdxjobs.{sink}.{key} = {value}"
+            for sink, options in client.options(client.URL).items()
+            for key, value in options.items()
+        ),
     }
     write(CKAN_INI, Template((HERE / "ckan.ini").read_text()).substitute(values), mode=0o600)
     values |= {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from devstack import ckan, keys, packages, postgres, redis, solr
+from devstack.fakes import client
 from devstack.paths import CKAN_INI, PORTS, TEST_INI, VENV
 
 LOOPBACK = "localhost,127.0.0.1"
@@ -32,7 +33,7 @@ def values() -> dict[str, str]:
         "GEO_DB_URL": postgres.url(postgres.LOADER, "geo"),
         "REDIS_URL": redis.url(0),
         "SOLR_URL": solr.url(solr.CORE),
-        "FAKE_SINKS_URL": f"http://127.0.0.1:{PORTS.fake_sinks}",
+        "FAKE_SINKS_URL": client.URL,
         "PYTHON": str(VENV / "bin" / "python"),
     }
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from devstack import ckan, packages, postgres, processes, redis, solr
-from devstack.paths import CKAN_INI, DEV, HERE, PORT_FILE, PORTS, ROOT, make_folders, write
+from devstack.fakes import client
+from devstack.paths import CKAN_INI, DEV, HERE, PORT_FILE, PORTS, ROOT, VENV, make_folders, write
 from devstack.processes import Program
 from devstack.steps import step
 
@@ -36,6 +37,15 @@ def servers() -> tuple[Program, ...]:
             port=PORTS.solr,
             sources=(solr.PARTS, solr.CONFIGSET),
             patience_s=120,
+        ),
+        Program(
+            "fake-sinks",
+            shlex.join(
+                [str(VENV / "bin" / "python"), "-m", "devstack.fake_sinks", "--port", str(PORTS.fake_sinks)]
+            ),
+            ready=client.Fake(client.URL).answers,
+            port=PORTS.fake_sinks,
+            sources=(HERE / "fake_sinks.py", HERE / "fakes"),
         ),
     )
 
@@ -91,7 +101,7 @@ def install() -> None:
 
 
 def start_servers() -> None:
-    """Start PostgreSQL, Redis and Solr."""
+    """Start PostgreSQL, Redis, Solr and the fake sinks."""
     with step("Settings and the process manager") as it:
         write(PORT_FILE, str(PORTS.base))
         note = postgres.prepare()

@@ -8,6 +8,8 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 from ckan import model
 
+from ckanext.hdxjobs.analytics import capture, traffic
+from ckanext.hdxjobs.analytics.events import MalformedError
 from ckanext.hdxjobs.geopreview import answer, hooks, record
 from ckanext.hdxjobs.geopreview.values import State
 
@@ -146,6 +148,32 @@ def hdx_geopreview_list(context: Any, data_dict: dict[str, Any]) -> list[dict[st
         package_id=package_id, state=state, limit=min(data["limit"], MAX_LISTED), offset=data["offset"]
     )
     return [record.told(row, translate=tk._) for row in rows]
+
+
+def hdx_event_track(context: Any, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """Track an event, for other programs of the portal.
+
+    :param name: of an event in docs/events.rst, or of one that an extension adds
+    :type name: string
+    :param properties: the event's properties (optional); names that belong to a dataset, resource or
+        organization are looked up by its id
+    :type properties: dictionary
+
+    :returns: name, and tracked: false when events are switched off or the caller asked not to be tracked
+    :rtype: dictionary
+    """
+    tk.check_access("hdx_event_track", context, data_dict)
+    kind = capture.kinds().get(str(data_dict.get("name")))
+    if kind is None:
+        raise tk.ValidationError({"name": [tk._("There is no event of that name")]})
+    properties = data_dict.get("properties") or {}
+    if not isinstance(properties, dict):
+        raise tk.ValidationError({"properties": [tk._("Must be a dictionary")]})
+    try:
+        event = kind.from_properties(properties)
+    except MalformedError as error:
+        raise tk.ValidationError({"properties": [str(error)]}) from error
+    return {"name": kind.name, "tracked": traffic.track([event])}
 
 
 def _resource(resource_id: str) -> Mapping[Any, Any]:

@@ -42,3 +42,8 @@ def hdx_geopreview_list(context: Any, data_dict: dict[str, Any]) -> dict[str, An
     except tk.NotAuthorized as refused:
         return {"success": False, "msg": str(refused)}
     return {"success": True}
+
+
+def hdx_event_track(context: Any, data_dict: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 CKAN's signature
+    """Sysadmins only: an event says whatever its sender wants."""
+    return {"success": False, "msg": tk._("Only sysadmins can track events")}

@@ -15,20 +15,28 @@ import psycopg2
 import sqlalchemy as sa
 from ckan import model
 
-from ckanext.hdxjobs import config
+from ckanext.hdxjobs import config, shell
+from ckanext.hdxjobs.analytics import job as analytics
 from ckanext.hdxjobs.errors import PreviewError
 from ckanext.hdxjobs.geopreview import db, hooks, mirror, record, sweep
 from ckanext.hdxjobs.geopreview.preview import CLOCK, PREVIEW, engine, is_missing_table
 from ckanext.hdxjobs.geopreview.values import State
 
 #: What a sweep did, in words.
-_SWEPT = {
-    "rung": "queued again",
-    "lost": "taken back from dead workers",
-    "orphans": "without a resource",
-    "retired": "maps removed",
-    "tables": "old tables dropped",
-    "folders": "work folders removed",
+_SWEPT: dict[type, dict[str, str]] = {
+    sweep.Swept: {
+        "rung": "queued again",
+        "lost": "taken back from dead workers",
+        "orphans": "without a resource",
+        "retired": "maps removed",
+        "tables": "old tables dropped",
+        "folders": "work folders removed",
+    },
+    analytics.Swept: {
+        "spooled": "events taken from the spool",
+        "rung": "sinks rung for",
+        "forgotten": "events too old to keep",
+    },
 }
 
 # CKAN's blanket takes only functions unless told.
@@ -43,6 +51,8 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except PreviewError as error:
             raise click.ClickException(_explained(error)) from error
+        except psycopg2.errors.UndefinedTable as error:
+            raise click.ClickException(record.MIGRATE) from error
         except sa.exc.ProgrammingError as error:
             if not is_missing_table(error):
                 raise
@@ -52,6 +62,9 @@ class _Group(click.Group):
 @click.group(cls=_Group, short_help="Map previews and analytics.")
 def hdxjobs() -> None:
     """Map previews and analytics of CKAN's resources."""
+
+
+hdxjobs.add_command(shell.events)
 
 
 @hdxjobs.command("init-db")
@@ -116,23 +129,28 @@ def status(resource_id: str | None) -> None:
 def sweep_(every_s: int | None) -> None:
     """Queue what waits unqueued, take back what dead workers held, drop what is not wanted.
 
+    Of previews and of events.
+
     Run it each minute by cron or a timer, or let it run on with --every.
     """
     if every_s is None:
+        events = analytics.sweep()
         _report(sweep.run())
+        _report(events)
         return
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     while not stop.is_set():
-        try:
-            _report(sweep.run(), quiet=True)
-        except PreviewError as error:
-            click.echo(f"This round was cut short. {_explained(error)}", err=True)
-        except sa.exc.SQLAlchemyError as error:
-            click.echo(f"This round was cut short: {type(error).__name__}", err=True)
-        finally:
-            model.Session.remove()
+        for round_ in (analytics.sweep, sweep.run):
+            try:
+                _report(round_(), quiet=True)
+            except PreviewError as error:
+                click.echo(f"This round was cut short. {_explained(error)}", err=True)
+            except (sa.exc.SQLAlchemyError, psycopg2.Error, OSError) as error:
+                click.echo(f"This round was cut short: {type(error).__name__}", err=True)
+            finally:
+                model.Session.remove()
         stop.wait(every_s)
 
 
@@ -162,10 +180,11 @@ def purge_orphans(dry_run: bool) -> None:
     click.echo(f"{len(orphans)} {'would be ' if dry_run else ''}purged", err=True)
 
 
-def _report(swept: sweep.Swept, *, quiet: bool = False) -> None:
+def _report(swept: sweep.Swept | analytics.Swept, *, quiet: bool = False) -> None:
     counts = asdict(swept)
     if any(counts.values()) or not quiet:
-        click.echo(", ".join(f"{_SWEPT[what]}: {count}" for what, count in counts.items()))
+        words = _SWEPT[type(swept)]
+        click.echo(", ".join(f"{words[what]}: {count}" for what, count in counts.items()))
 
 
 def _explained(error: PreviewError) -> str:

@@ -7,8 +7,11 @@ declared in ``config_declaration.yaml`` with its type, default and unit.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import ckan.plugins.toolkit as tk
 
@@ -53,6 +56,36 @@ class MapSettings:
 
     basemap: str
     basemap_attribution: str
+
+
+@dataclass(frozen=True)
+class AnalyticsSettings:
+    """What is tracked, what may be known of visitors, and where events go.
+
+    :ivar dsn: CKAN's own database
+    :ivar site: host of this site, as in its URL
+    :ivar filters: for each sink, patterns of the events it gets
+    """
+
+    enabled: bool
+    sinks: tuple[str, ...]
+    filters: Mapping[str, tuple[str, ...]]
+    actions: frozenset[str]
+    api_calls: bool
+    browser_events: bool
+    browser_events_a_minute: int
+    programs: frozenset[str]
+    agents_ignored: frozenset[str]
+    consent: str
+    ip: str
+    ip_header: str
+    allow: frozenset[str]
+    retention_days: int
+    deadline_s: float
+    spool_folder: Path
+    spool_max_bytes: int
+    site: str
+    dsn: str = field(repr=False)
 
 
 def _option(name: str) -> object:
@@ -112,3 +145,56 @@ def map_settings() -> MapSettings:
         basemap=str(_option("map.basemap")),
         basemap_attribution=str(_option("map.basemap_attribution") or ""),
     )
+
+
+def analytics_settings() -> AnalyticsSettings:
+    """Settings of the analytics wing."""
+    sinks = _words("analytics.sinks")
+    return AnalyticsSettings(
+        enabled=bool(_option("analytics.enabled")),
+        sinks=sinks,
+        filters={sink: _words(f"{sink}.events", missing="*") for sink in sinks},
+        actions=frozenset(_words("analytics.actions")),
+        api_calls=bool(_option("analytics.api_calls")),
+        browser_events=bool(_option("analytics.browser_events")),
+        browser_events_a_minute=int(str(_option("analytics.browser_events_a_minute"))),
+        programs=frozenset(_words("analytics.programs")),
+        agents_ignored=frozenset(_words("analytics.agents_ignored")),
+        consent=str(_option("analytics.consent") or "none"),
+        ip=str(_option("analytics.ip")),
+        ip_header=str(_option("analytics.ip_header") or ""),
+        allow=frozenset(_words("analytics.allow")),
+        retention_days=int(str(_option("analytics.retention_days"))),
+        deadline_s=float(str(_option("analytics.deadline_s"))),
+        spool_folder=Path(str(_option("analytics.spool_folder") or _own_folder() / "spool")),
+        spool_max_bytes=int(str(_option("analytics.spool_max_bytes"))),
+        site=urlsplit(str(tk.config["ckan.site_url"])).netloc.lower(),
+        dsn=ckan_dsn(),
+    )
+
+
+def sink_options(name: str) -> dict[str, Any]:
+    """The options of a sink, without their prefix; they hold secrets."""
+    prefix = f"{PREFIX}{name}."
+    options = {key[len(prefix) :]: value for key, value in tk.config.items() if key.startswith(prefix)}
+    if name == "file" and not options.get("path"):
+        options["path"] = str(_own_folder() / "events.jsonl")
+    if name == "webhook":
+        options["source"] = str(tk.config["ckan.site_url"])
+    return options
+
+
+def ckan_dsn() -> str:
+    """CKAN's own database as libpq takes it: without the name of a driver."""
+    scheme, _, rest = str(tk.config["sqlalchemy.url"]).partition("://")
+    return f"{scheme.partition('+')[0]}://{rest}"
+
+
+def _own_folder() -> Path:
+    return Path(str(tk.config.get("ckan.storage_path") or tempfile.gettempdir())) / "hdxjobs"
+
+
+def _words(name: str, *, missing: str = "") -> tuple[str, ...]:
+    """An option that is a list; of a sink of another package it may not be declared."""
+    value = tk.config.get(PREFIX + name, missing)
+    return tuple(value if isinstance(value, list) else str(value or "").split())

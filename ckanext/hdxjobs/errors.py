@@ -88,6 +88,12 @@ _FAILURES = (
         error_type="file-too-large",
     ),
     Failure(
+        "zip-bomb",
+        N_("The zip file was refused, because one of its entries unpacks to more than {ratio} times its size: {entry}"),
+        N_("If the data really is like that, upload it without zip, or in another format."),
+        error_type="file-too-large",
+    ),
+    Failure(
         "zip-without-layers",
         N_("The zip file holds no Shapefile (.shp), GeoJSON or KML file."),
         N_("A zipped Shapefile needs at least its .shp, .shx, .dbf and .prj files. Add them and upload the zip again."),
@@ -96,7 +102,7 @@ _FAILURES = (
     ),
     Failure(
         "shapefile-incomplete",
-        N_("The Shapefile {name} lacks its {missing} file, and cannot be drawn without it."),
+        N_("The Shapefile {name} cannot be drawn without its missing parts: {missing}"),
         N_("Put all parts of the Shapefile (.shp, .shx, .dbf, .prj) with the same name into one zip and upload it again."),
         error_type="pushing-to-postgis-problem",
     ),

@@ -1,4 +1,7 @@
-"""The template door: what pages show of a preview.  Templates get one dict and decide nothing."""
+"""The template door: what pages show of a preview, and what their script reports.
+
+Templates get one dict and decide nothing.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,11 @@ from urllib.parse import urlsplit
 import ckan.plugins.toolkit as tk
 
 from ckanext.hdxjobs import config, files
+from ckanext.hdxjobs.analytics import traffic
 from ckanext.hdxjobs.geopreview import record
 from ckanext.hdxjobs.geopreview.values import Phase, State
 
-__all__ = ["hdxjobs_map", "hdxjobs_panel", "hdxjobs_preview", "hdxjobs_script"]
+__all__ = ["hdxjobs_events", "hdxjobs_map", "hdxjobs_panel", "hdxjobs_preview", "hdxjobs_script"]
 
 _PENDING = {State.QUEUED.value, State.RUNNING.value, State.RETRYING.value}
 
@@ -35,6 +39,61 @@ def hdxjobs_preview(resource_id: str) -> dict[str, Any] | None:
 def hdxjobs_script() -> str:
     """URL of the page's one script; its query changes with each release."""
     return _static("hdxjobs-map.js") + "?v=" + files.version()
+
+
+def hdxjobs_events(
+    dataset: dict[str, Any] | None,
+    resource: dict[str, Any] | None,
+    group: dict[str, Any] | None,
+    page: Any | None,
+) -> dict[str, Any] | None:
+    """What the page's script needs to report events, or None: it must not.
+
+    :param page: of the list of datasets that is shown, if there is one
+    :returns: ``url`` to report to; ``about``: ids of what the page shows; ``search``: properties of the
+        search that it shows, or None
+    """
+    settings = traffic.settings()
+    if not (settings.enabled and settings.browser_events):
+        return None
+    about = {
+        "dataset id": (dataset or {}).get("id"),
+        "resource id": (resource or {}).get("id"),
+        "org id": group["id"] if group and group.get("is_organization") else None,
+    }
+    return {
+        "url": tk.url_for("hdxjobs.events", locale="default"),
+        "about": {name: value for name, value in about.items() if value},
+        "search": _search(page),
+    }
+
+
+#: Parameters of a search, and the properties that they become.
+_FILTERS = {
+    "tags": "tag filters",
+    "res_format": "format filters",
+    "organization": "org filters",
+    "groups": "group filters",
+    "license_id": "license filters",
+}
+
+
+def _search(page: Any | None) -> dict[str, Any] | None:
+    """The search that a list of datasets answers; None when it is just the whole list."""
+    endpoint = str(tk.request.endpoint or "")
+    if page is None or not endpoint.endswith((".search", "organization.read", "group.read")):
+        return None
+    asked = tk.request.args
+    told: dict[str, Any] = {name: asked.getlist(key) for key, name in _FILTERS.items() if asked.getlist(key)}
+    if asked.get("q"):
+        told["search term"] = asked["q"]
+    if not told:
+        return None
+    return told | {
+        "number of results": page.item_count,
+        "result type": "dataset",
+        "search box location": tk.request.path,
+    }
 
 
 def hdxjobs_panel(preview: dict[str, Any], package_id: str) -> dict[str, Any]:

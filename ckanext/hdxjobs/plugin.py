@@ -11,6 +11,8 @@ from ckan.common import CKANConfig
 from ckan.lib.plugins import DefaultTranslation
 
 from ckanext.hdxjobs import actions, auth, validators, views
+from ckanext.hdxjobs.analytics import hooks as events
+from ckanext.hdxjobs.analytics import saves
 from ckanext.hdxjobs.geopreview import hooks, mirror
 
 
@@ -25,6 +27,7 @@ class HdxJobsPlugin(DefaultTranslation, p.SingletonPlugin):
     """``ckan.plugins = hdxjobs``."""
 
     p.implements(p.IConfigurer)
+    p.implements(p.ISignal)
     p.implements(p.ITranslation)
     p.implements(p.IPackageController, inherit=True)
     p.implements(p.IDomainObjectModification)
@@ -36,6 +39,12 @@ class HdxJobsPlugin(DefaultTranslation, p.SingletonPlugin):
         tk.add_template_directory(config, "templates")
         tk.add_public_directory(config, "public")
         tk.add_resource("assets", "hdxjobs")
+
+    # ISignal
+
+    def get_signal_subscriptions(self) -> dict[Any, list[Any]]:
+        saves.watch()
+        return events.signals()
 
     # IPackageController
 

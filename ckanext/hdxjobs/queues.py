@@ -11,6 +11,7 @@ import functools
 import logging
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import redis
@@ -97,6 +98,70 @@ def ring(bell: Bell) -> bool:
         log.warning("Redis does not answer (%s); %s waits for the sweep", type(error).__name__, bell.key)
         return False
     return True
+
+
+def ring_once(bells: Sequence[Bell], *, seconds: int) -> bool:
+    """Ring those bells that nobody rang in the last seconds and no worker has heard yet.
+
+    A thousand events cost one job.  Redis is asked for all of them at once, over one connection that the
+    process keeps.  False when it does not answer.
+    """
+    if breaker.is_open():
+        return False
+    try:
+        try:
+            _ring_marked(bells, seconds)
+        except redis.ConnectionError:
+            # The connection was kept across a restart of Redis; a dead Redis refuses a new one at once.
+            _ring_marked(bells, seconds)
+    except (redis.RedisError, OSError) as error:
+        breaker.trip()
+        log.warning("Redis does not answer (%s); the sweep will ring", type(error).__name__)
+        return False
+    return True
+
+
+def _ring_marked(bells: Sequence[Bell], seconds: int) -> None:
+    client = _kept()
+    with client.pipeline(transaction=False) as asked:
+        for bell in bells:
+            asked.set(_mark(bell.key), "1", nx=True, ex=seconds)
+        for bell, first in zip(bells, asked.execute(), strict=True):
+            if first:
+                _enqueue(bell, client)
+
+
+def heard(key: str) -> None:
+    """A worker answers a bell of :func:`ring_once`: whoever rings from now on is not too late."""
+    try:
+        with connection() as client:
+            client.delete(_mark(key))
+    except (redis.RedisError, OSError):
+        log.debug("Redis does not answer; the mark of %s expires by itself", key)
+
+
+def hush(key: str, *, seconds: int) -> None:
+    """Nobody need ring a bell of :func:`ring_once` for a while."""
+    try:
+        with connection() as client:
+            client.set(_mark(key), "1", ex=max(1, seconds))
+    except (redis.RedisError, OSError):
+        log.debug("Redis does not answer; %s is rung without need", key)
+
+
+def _mark(key: str) -> str:
+    return str(add_queue_name_prefix(f"hdxjobs:rung:{key}"))
+
+
+def _kept() -> redis.Redis:
+    """The process's own client, for those who ring often; redis-py makes it anew after a fork."""
+    address = (config.redis_url(), config.redis_timeout_s())
+    if address not in _clients:
+        _clients[address] = connection()
+    return _clients[address]
+
+
+_clients: dict[tuple[str, float], redis.Redis] = {}
 
 
 def waiting_keys(queue: str) -> set[str]:

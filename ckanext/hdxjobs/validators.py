@@ -16,3 +16,10 @@ def hdxjobs_positive_number(value: Any) -> float:
     if number > 0:
         return number
     raise tk.Invalid(tk._("Must be a number greater than zero"))
+
+
+def hdxjobs_ip_policy(value: Any) -> str:
+    """What becomes of visitors' addresses: drop or cut."""
+    if value in ("drop", "cut"):
+        return str(value)
+    raise tk.Invalid(tk._("Must be drop or cut"))

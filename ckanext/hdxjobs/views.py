@@ -1,4 +1,4 @@
-"""The URL door: tiles, TileJSON, the map page's files, the status panel and its retry button.
+"""The URL door: tiles, TileJSON, the map's files, the status panel and its retry; browsers' events and their page.
 
 Every request is authorised like ``resource_show`` before anything is said: what a visitor may not see
 answers byte for byte like what does not exist.
@@ -16,12 +16,14 @@ from collections.abc import Callable
 from typing import Any
 
 import ckan.plugins.toolkit as tk
+import psycopg2
 from ckan import model
 from flask import Blueprint, Response, current_app, g
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.datastructures import Headers
 
 from ckanext.hdxjobs import config, files
+from ckanext.hdxjobs.analytics import beacon, capture, report
 from ckanext.hdxjobs.errors import PoolBusy
 from ckanext.hdxjobs.geopreview import record, tiles
 from ckanext.hdxjobs.geopreview.values import TileSet
@@ -136,6 +138,35 @@ def _refuse_forged() -> None:
     """
     if current_app.config["WTF_CSRF_ENABLED"] and not g.get("login_via_auth_header"):
         CSRFProtect().protect()
+
+
+@hdxjobs.route("/hdxjobs/events", methods=["POST"])
+def events() -> Response:
+    """Where browsers report events; see ``analytics/beacon.py`` for what it takes."""
+    status, reason = beacon.receive(tk.request)
+    return Response(f"{reason}\n" if reason else "", status=status, mimetype="text/plain")
+
+
+@hdxjobs.record_once
+def _exempt_from_csrf_tokens(_state: Any) -> None:
+    # A beacon cannot carry a token reliably; the endpoint tells forged ones by their origin.
+    from ckan.config.middleware.flask_app import csrf  # noqa: PLC0415 it imports us
+
+    csrf.exempt(events)
+
+
+@hdxjobs.route("/ckan-admin/hdxjobs-events")
+def events_page() -> Any:
+    """How the sinks fare; for sysadmins."""
+    try:
+        tk.check_access("sysadmin", {"user": tk.current_user.name})
+    except tk.NotAuthorized:
+        return tk.abort(403, tk._("Need to be system administrator to administer"))
+    try:
+        shown, trouble = report.make(config.analytics_settings()), None
+    except psycopg2.Error as error:
+        shown, trouble = None, capture.describe(error)
+    return tk.render("admin/hdxjobs_events.html", {"report": shown, "trouble": trouble})
 
 
 def preview_of(resource_id: str) -> dict[str, Any] | None:

@@ -19,9 +19,11 @@ import sqlalchemy as sa
 from ckan import model
 from ckan.lib.jobs import add_queue_name_prefix
 from ckan.tests import factories
+from outbox_view import Events
 from werkzeug.datastructures import FileStorage
 
 from ckanext.hdxjobs import config, queues
+from ckanext.hdxjobs.analytics import beacon, capture
 from ckanext.hdxjobs.geopreview import db, job
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine
 
@@ -171,6 +173,17 @@ def silent_server() -> Iterator[SilentServer]:
     server = SilentServer()
     yield server
     server.close()
+
+
+@pytest.fixture
+def events(site: None) -> Iterator[Events]:
+    """The outbox, empty."""
+    outbox = Events()
+    capture.line.cache_clear()
+    queues.heard("events-file")
+    beacon.pace = beacon.Pace()
+    yield outbox
+    outbox.close()
 
 
 def _many_points(count: int = 300) -> bytes:

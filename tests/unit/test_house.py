@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ckanext.hdxjobs import errors
+from ckanext.hdxjobs.analytics import catalogue
 from devstack import reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +36,10 @@ def public_functions(name: str) -> set[str]:
 
 
 def named_queries() -> list[str]:
-    text = (PACKAGE / "geopreview/sql/queries.sql").read_text(encoding="utf-8")
+    text = "\n".join(
+        (PACKAGE / wing / "sql/queries.sql").read_text(encoding="utf-8")
+        for wing in ("geopreview", "analytics")
+    )
     return re.findall(r"^-- name: *(\w+)", text, flags=re.MULTILINE)
 
 
@@ -63,6 +67,11 @@ def test_each_action_has_an_auth_function() -> None:
 def test_each_action_is_tested_and_in_the_readme(action: str) -> None:
     assert action in TESTS_TEXT
     assert action in (ROOT / "README.rst").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(catalogue.EVENTS))
+def test_each_event_is_tested(name: str) -> None:
+    assert f'"{name}"' in TESTS_TEXT
 
 
 @pytest.mark.parametrize("code", sorted(errors.FAILURES))

@@ -107,6 +107,21 @@ def test_each_error_is_told_with_advice_even_when_its_details_are_lost(code: str
     assert told["error"]["advice"]
 
 
+def test_a_reason_in_our_words_is_told_in_the_readers_language() -> None:
+    french = {"it took too long": "cela a pris trop de temps"}
+    told = answer.from_row(
+        row(
+            state="failed",
+            error_code="link-unreachable",
+            error_class="FetchError",
+            error_params={"reason": "it took too long"},
+        ),
+        translate=lambda text: french.get(text, text),
+        tilejson_url=str,
+    )
+    assert "cela a pris trop de temps" in told["message"]
+
+
 def test_a_translation_with_a_wrong_placeholder_does_not_fail_the_page() -> None:
     told = answer.from_row(
         row(

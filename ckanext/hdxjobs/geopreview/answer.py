@@ -108,7 +108,7 @@ def _message(row: Mapping[Any, Any], translate: Translate) -> str:
     state = State(row["state"])
     if row["error_code"]:
         failure = FAILURES[row["error_code"]]
-        return _filled(translate(failure.message), row["error_params"])
+        return _filled(translate(failure.message), _told(row["error_params"] or {}, translate))
     if state is State.RUNNING and row["phase"]:
         return translate(_PHASE_TEXTS[Phase(row["phase"])])
     return translate(_STATE_TEXTS[state])
@@ -124,6 +124,11 @@ def _error(row: Mapping[Any, Any], translate: Translate) -> dict[str, Any] | Non
         "advice": translate(failure.advice),
         "retryable": failure.retryable,
     }
+
+
+def _told(params: Mapping[Any, Any], translate: Translate) -> dict[Any, Any]:
+    """Params of a message; a reason in our own words has translations, one in GDAL's stays as it is."""
+    return {key: translate(value) if key == "reason" and value else value for key, value in params.items()}
 
 
 def _notice(notice: Mapping[Any, Any], translate: Translate) -> str:

@@ -6,17 +6,24 @@ whoever was overtaken changes nothing and learns of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from ckan.lib.signals import ckanext as signals
 
 from ckanext.hdxjobs.errors import PreviewError
 from ckanext.hdxjobs.geopreview import answer, legacy, remedies
 from ckanext.hdxjobs.geopreview.preview import CLOCK, PREVIEW, Row, blank, engine, stamp, write
 from ckanext.hdxjobs.geopreview.values import Notice, Outcome, State
+
+log = logging.getLogger(__name__)
+
+#: Sent when an attempt ends, with its state: the analytics wing listens, and other extensions may.
+SETTLED = signals.signal("hdxjobs:preview_settled")
 
 #: Notices whose features are missing from the map.
 _DROPPING = frozenset({"no-geometry", "out-of-range", "geometry-unreadable"})
@@ -137,7 +144,29 @@ def _settle(claimed: Claim, judge: Callable[[Row, str], dict[str, Any]]) -> bool
         if entry:
             values["shape_info"] = legacy.appended(row["shape_info"], entry)
         connection.execute(PREVIEW.update().where(*_mine(claimed)).values(**values))
+        _tell(row, values, connection)
+    _tell(row, values, None)
     return True
+
+
+def _tell(row: Row, values: Mapping[str, Any], connection: sa.engine.Connection | None) -> None:
+    """Say how it ended to whoever listens, first in the transaction, then once it is committed.
+
+    A listener's fault is its own: the preview stands as it does.
+    """
+    layers = values.get("layers", ())
+    try:
+        SETTLED.send(
+            values["state"],
+            connection=connection,
+            resource_id=row["resource_id"],
+            seconds=round((row["clock"] - row["queued_at"]).total_seconds(), 1),
+            layers=len(layers),
+            features=sum(layer["feature_count"] for layer in layers),
+            error_code=values.get("error_code"),
+        )
+    except Exception as error:
+        log.warning("A listener failed on the end of a preview (%s)", type(error).__name__)
 
 
 def _mine(claimed: Claim) -> tuple[sa.ColumnElement[bool], ...]:

@@ -15,7 +15,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 import requests
 import urllib3.exceptions
 
-from ckanext.hdxjobs.errors import FetchError
+from ckanext.hdxjobs.errors import N_, FetchError
 from ckanext.hdxjobs.geopreview.guard import BlockedError, Gate, adapter
 from ckanext.hdxjobs.geopreview.rules import size_text
 from ckanext.hdxjobs.geopreview.values import Download, Source
@@ -46,7 +46,7 @@ class _Caps:
     def seconds_left(self) -> float:
         left = self.ends_at - time.monotonic()
         if left <= 0:
-            raise FetchError("link-unreachable", reason="it took too long")
+            raise FetchError("link-unreachable", reason=N_("it took too long"))
         return left
 
 
@@ -171,7 +171,7 @@ class _Link:
                     if response.status_code not in REDIRECTS:
                         return self._body(response, path, progress)
                     url = _target(url, response)
-        raise FetchError("link-unreachable", reason="it redirects too often")
+        raise FetchError("link-unreachable", reason=N_("it redirects too often"))
 
     def _get(self, url: str) -> requests.Response:
         parts = self._gate.check(url)
@@ -239,7 +239,7 @@ def _announced(response: requests.Response) -> int | None:
 def _target(url: str, response: requests.Response) -> str:
     location = response.headers.get("Location")
     if not location:
-        raise FetchError("link-unreachable", reason="it redirects to nowhere")
+        raise FetchError("link-unreachable", reason=N_("it redirects to nowhere"))
     # As bytes came; servers send UTF-8, requests hands over Latin-1.
     return urljoin(_bare(url), location.encode("latin-1", "ignore").decode("utf-8", "replace"))
 
@@ -271,10 +271,10 @@ def _failure(error: BaseException) -> FetchError:
         isinstance(cause, TimeoutError | requests.Timeout | urllib3.exceptions.TimeoutError)
         for cause in causes
     ):
-        return FetchError("link-unreachable", reason="it took too long")
+        return FetchError("link-unreachable", reason=N_("it took too long"))
     if any(isinstance(cause, requests.exceptions.SSLError | urllib3.exceptions.SSLError) for cause in causes):
-        return FetchError("link-unreachable", reason="its certificate is not valid")
-    return FetchError("link-unreachable", reason="the connection failed")
+        return FetchError("link-unreachable", reason=N_("its certificate is not valid"))
+    return FetchError("link-unreachable", reason=N_("the connection failed"))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from ckanext.hdxjobs.errors import DetectError
+from ckanext.hdxjobs.errors import N_, DetectError
 from ckanext.hdxjobs.geopreview.rules import size_text
 
 #: Entries that an archive may have; a shapefile has at most a dozen files, a KMZ some hundred pictures.
@@ -42,7 +42,7 @@ class Entry:
 def unzip(archive: Path, *, folder: Path, max_unpacked_bytes: int) -> list[Entry]:
     """Unpack into ``folder``, which is made; one level deep: archives inside stay packed.
 
-    :raises DetectError: bad-zip, unsafe-zip or zip-too-big
+    :raises DetectError: bad-zip, unsafe-zip, zip-too-big or zip-bomb
     """
     folder.mkdir(mode=0o700)
     try:
@@ -66,13 +66,13 @@ def unzip(archive: Path, *, folder: Path, max_unpacked_bytes: int) -> list[Entry
     ) as error:
         raise DetectError("bad-zip", reason=_reason(error)) from error
     except RuntimeError as error:
-        raise DetectError("bad-zip", reason="it is protected by a password") from error
+        raise DetectError("bad-zip", reason=N_("it is protected by a password")) from error
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, NotImplementedError):
-        return "it uses a compression that is not supported"
-    return "it is damaged or cut off"
+        return N_("it uses a compression that is not supported")
+    return N_("it is damaged or cut off")
 
 
 def _checked(infos: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
@@ -85,7 +85,7 @@ def _checked(infos: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
         if _leaves(name) or not _is_plain(info) or name in seen:
             raise DetectError("unsafe-zip", entry=_shown(name))
         if info.flag_bits & ENCRYPTED:
-            raise DetectError("bad-zip", reason="it is protected by a password")
+            raise DetectError("bad-zip", reason=N_("it is protected by a password"))
         seen.add(name)
     _refuse_overlaps(infos)
     return [info for info in infos if not info.is_dir()]
@@ -135,7 +135,7 @@ def _copy(source: IO[bytes], target: Path, info: zipfile.ZipInfo, *, budget: int
             if count > budget:
                 raise DetectError("zip-too-big", limit=size_text(limit))
             if count > RATIO_FREE_BYTES and count > most:
-                raise DetectError("zip-too-big", limit=size_text(limit))
+                raise DetectError("zip-bomb", ratio=MAX_RATIO, entry=_shown(_name(info)))
             out.write(chunk)
     return count
 

@@ -1,0 +1,1 @@
+"""Benchmarks: ./dev bench NAME measures and writes its part of benchmarks/README.md."""

@@ -1,0 +1,67 @@
+"""What each property means, for people: ``docs/events.rst`` is made from it."""
+
+from __future__ import annotations
+
+#: What each property means.
+PROPERTIES: dict[str, str] = {
+    "event source": "Where it came from: web (a page of the site), direct (no page of the site led there), "
+    "api, job (a worker) or cli.",
+    "authenticated": "Whether the visitor was logged in.",
+    "dataset name": "Name in the dataset's address; withheld while the dataset is private.",
+    "dataset id": "Id of the dataset.",
+    "dataset availability": "public or private.",
+    "org name": "Name of the organization.",
+    "org id": "Id of the organization.",
+    "org_name": "Name of the organization, spelt as the original stack spells it in this event.",
+    "org_id": "Id of the organization, spelt as the original stack spells it in this event.",
+    "org type": "Type of the organization.",
+    "group names": "Names of the dataset's groups.",
+    "group ids": "Ids of the dataset's groups.",
+    "is private": "Whether the dataset is private.",
+    "resource name": "Name of the resource; withheld while its dataset is private.",
+    "resource id": "Id of the resource.",
+    "file format": "Format of the resource as its publisher states it.",
+    "page title": "Title of the page; withheld on pages of private datasets and of users.",
+    "add method": "How a member came: by invitation (of somebody without an account) or directly.",
+    "capacity": "Role of the member.",
+    "action name": "Name of the action.",
+    "layers": "Layers on the map.",
+    "features": "Features on the map, all layers together.",
+    "seconds": "Seconds from the save to the end.",
+    "error code": "Why there is no map; see errors.rst.",
+    "datasets total": "Active datasets.",
+    "datasets private": "Active datasets that are private.",
+    "resources total": "Resources of active datasets.",
+    "orgs total": "Active organizations.",
+    "orgs with datasets": "Organizations with at least one active dataset.",
+    "orgs updating data in past year": "Organizations of which a dataset changed in the last 365 days.",
+    "users total": "Active users.",
+    "previews ready": "Resources with a map.",
+    "previews failed": "Resources whose file could not become a map.",
+    "number of results": "Datasets found.",
+    "result type": "What was listed: dataset.",
+    "search box location": "Where the search was made: the path of the page.",
+    "search term": "What was searched for; only if the setting analytics.allow names search_text.",
+    "tag filters": "Tags chosen as filters.",
+    "format filters": "Formats chosen as filters.",
+    "org filters": "Organizations chosen as filters.",
+    "group filters": "Groups chosen as filters.",
+    "license filters": "Licences chosen as filters.",
+    "link type": "Kind of link: external.",
+    "link label": "Text of the link; withheld on pages of private datasets.",
+    "destination url": "Where the link leads, without its query; withheld on pages of private datasets.",
+    "shared item": "What was shared: dataset, organization, group or page.",
+    "share type": "Where it was shared: facebook, linkedin, mastodon, email and so on.",
+    "interaction type": "How the map was used: move, zoom, click or layers.",
+}
+
+#: Added to each event by where it came from; see visits.py.
+COMMON: dict[str, str] = {
+    "server side": "Yes when the server saw it happen, no when a browser reported it.",
+    "$current_url": "Address of the page or file, without its query; withheld for private datasets and users.",
+    "referer url": "Site that led there: scheme and host only.",
+    "$browser": "Family of the browser or program.",
+    "$browser_version": "Its major version.",
+    "$os": "Family of the operating system.",
+    "ip": "Network of the visitor, cut to /24 (IPv4) or /48 (IPv6); only if the setting analytics.ip says so.",
+}
