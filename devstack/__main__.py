@@ -118,7 +118,7 @@ def check(_: Arguments) -> int:
 
 
 def bench(names: Arguments) -> int:
-    """Measure, and write the numbers into benchmarks/README.md."""
+    """Measure, and write the numbers into benchmarks/."""
     known = sorted(path.stem.removeprefix("bench_") for path in (ROOT / "benchmarks").glob("bench_*.py"))
     if len(names) != 1 or names[0] not in known:
         say(f"./dev bench NAME; there are: {', '.join(known)}")
