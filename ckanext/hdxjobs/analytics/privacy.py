@@ -42,8 +42,11 @@ PROGRAMS = frozenset({"http-library", "browser-automation"})
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
 _MAIL_MASK = "[e-mail]"
 
-#: Paths that name a user: their rest is cut off, and their titles are withheld.
-_PERSONAL = re.compile(r"^((?:/[a-z]{2,3}(?:_[A-Za-z]+)*)?/(?:user|dashboard))(?:/.*)?$")
+#: Paths that name a user: their rest is cut off, and their titles are withheld.  Before them may stand
+#: a language and the folder of a site that has no host of its own.
+_PERSONAL = re.compile(
+    r"^((?:/(?!(?:dataset|organization|group)/)[^/]+)*?/(?:user|dashboard))(?:/.*)?$", re.DOTALL
+)
 
 _BROWSERS = (
     ("Edge", re.compile(r"\bEdg(?:e|A|iOS)?/(\d+)")),
