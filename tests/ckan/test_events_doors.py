@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -146,6 +147,14 @@ def test_a_beacon_of_whom_nothing_may_be_kept_leaves_nothing(
 def test_switched_off_pages_carry_no_script_and_no_door(app: Any, events: Events) -> None:
     assert beacon(app, view()) == 404
     assert "hdxjobs-events" not in app.get("/about").body
+
+
+def test_a_page_that_there_is_not_reports_nothing(app: Any, call: Call, dataset: dict[str, Any]) -> None:
+    call("package_patch", id=dataset["id"], private=True)
+
+    body = app.get("/dataset/wells/resource/none", status=404).body
+
+    assert 'data-module="hdxjobs-events"' not in body
 
 
 def test_pages_say_what_their_script_may_report(app: Any, dataset: dict[str, Any]) -> None:
@@ -320,6 +329,8 @@ def test_the_sysadmins_page_shows_how_each_sink_fares(app: Any, outbox: Any) -> 
 
     assert 'data-hdxjobs-sink="file" data-state="paused"' in page.body
     assert "HTTP 503" in page.body
+    # On a phone the table scrolls, and not the page.
+    assert re.search(r'<div class="table-responsive">\s*<table', page.body)
 
 
 def test_the_sysadmins_page_draws_what_was_delivered(app: Any, outbox: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import socket
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from werkzeug.datastructures import FileStorage
 
 from ckanext.hdxjobs import queues
 from ckanext.hdxjobs.analytics import job, spool
+from ckanext.hdxjobs.analytics.outbox import Parcel, dumped
 from ckanext.hdxjobs.geopreview import job as geo
 
 Call = Callable[..., Any]
@@ -100,6 +102,13 @@ def test_an_event_that_redis_does_not_take_either_goes_to_the_spool(
     job.sweep()
 
     assert (status, spooled, events.names()) == (200, 1, ["robot api call"])
+
+
+def test_an_event_that_the_database_can_never_hold_is_not_carried_about(folder: Path, events: Events) -> None:
+    impossible = Parcel(str(uuid.uuid4()), "share", "", "", {"page title": "a\x00"}, ("file",))
+    job.store_events(dumped([impossible]))
+
+    assert (events.names(), list(folder.glob(spool.PATTERN))) == ([], [])
 
 
 def test_a_page_is_served_when_nothing_takes_its_event(

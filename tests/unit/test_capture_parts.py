@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 
 from ckanext.hdxjobs.analytics import beacon, capture, health, report, spool
@@ -67,6 +69,7 @@ def test_a_beacon_is_a_page_and_its_events() -> None:
     "report_",
     [
         b"not json",
+        b"[" * 16_000,
         b"\xff",
         b"[]",
         b"{}",
@@ -90,6 +93,14 @@ def test_a_beacon_is_a_page_and_its_events() -> None:
 def test_a_beacon_that_our_script_would_not_send_is_refused(report_: bytes) -> None:
     with pytest.raises(MalformedError):
         beacon.parsed(report_)
+
+
+@pytest.mark.parametrize("title", ["Wells\x00", "Wells\ud83d"], ids=["zero byte", "half a character"])
+def test_what_no_database_can_hold_is_taken_out_of_a_beacon(title: str) -> None:
+    told = body({"name": "page view", "properties": {"page title": title}}, url=f"http://x.org/{title}")
+    page, events = beacon.parsed(told)
+
+    assert (page["url"], events[0].properties()) == ("http://x.org/Wells", {"page title": "Wells"})
 
 
 def test_a_visitor_may_report_as_much_as_the_limit_and_no_more() -> None:
@@ -139,6 +150,20 @@ def test_a_file_that_could_not_be_carried_stays(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="full"):
         spool.carry(tmp_path, refuse)
     assert spool.carry(tmp_path, len) == 1
+
+
+def test_an_event_that_the_database_can_never_hold_costs_only_itself(tmp_path: Path) -> None:
+    spool.write(tmp_path, [parcel(1), parcel(2), parcel(3)], max_bytes=CAP)
+    carried: list[Parcel] = []
+
+    def put(parcels: Sequence[Parcel]) -> int:
+        if parcel(2) in parcels:
+            raise psycopg2.errors.UntranslatableCharacter
+        carried.extend(parcels)
+        return len(parcels)
+
+    assert spool.carry(tmp_path, put) == 2
+    assert (carried, list(tmp_path.iterdir())) == ([parcel(1), parcel(3)], [])
 
 
 def test_a_line_that_was_cut_off_costs_only_itself(tmp_path: Path) -> None:

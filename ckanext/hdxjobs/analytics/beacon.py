@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from ckanext.hdxjobs.analytics import capture, privacy, traffic, visits
-from ckanext.hdxjobs.analytics.events import Event, MalformedError
+from ckanext.hdxjobs.analytics.events import Event, MalformedError, storable
 from ckanext.hdxjobs.config import AnalyticsSettings
 
 #: What one beacon may hold.
@@ -96,7 +96,7 @@ def parsed(body: bytes) -> tuple[dict[str, str], list[Event]]:
     """
     try:
         report = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise MalformedError("this is not JSON") from None
     if not isinstance(report, dict) or set(report) - {"page", "events"}:
         raise MalformedError("a report has a page and events")
@@ -111,7 +111,7 @@ def _page(page: Mapping[str, Any]) -> dict[str, str]:
     told = {name: page.get(name, "") for name in ("url", "referrer")}
     if not all(isinstance(value, str) and len(value) <= 4000 for value in told.values()):
         raise MalformedError("a page has a url and a referrer")
-    return told
+    return {name: storable(value) for name, value in told.items()}
 
 
 def _event(one: Any, kinds: Mapping[str, type[Event]]) -> Event:

@@ -61,6 +61,9 @@ class Line:
             raise LateError
         try:
             return self.wire.run(sql, parameters)
+        except psycopg2.DataError:
+            # The values' fault: the database is well.
+            raise
         except _FAULTS:
             self._open_until = time.monotonic() + BREAK_S
             raise
@@ -196,6 +199,9 @@ def _put(parcels: Sequence[Parcel], own: Line, settings: AnalyticsSettings) -> b
     try:
         own.put(parcels)
         return True
+    except psycopg2.DataError:
+        # It would take them no more from Redis or the spool.
+        raise
     except _FAULTS as error:
         complain("The outbox did not take events in time (%s); they go by Redis", describe(error))
     stamped = [parcel.stamped(time.time() - own.drift_s) for parcel in parcels]

@@ -202,7 +202,7 @@ class SiteStatistics(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PageView(AboutResource):
-    """A page was shown."""
+    """A page was shown that is no error page."""
 
     name: ClassVar[str] = "page view"
     from_browser: ClassVar[bool] = True

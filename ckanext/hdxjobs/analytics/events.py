@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from datetime import datetime
@@ -40,6 +41,15 @@ class MalformedError(ValueError):
 #: What a caller may send: characters of a text, entries of a list.
 TEXT_MAX = 500
 LIST_MAX = 50
+
+#: What JSON can say and no text of PostgreSQL can hold: the zero byte, and halves of characters, such as
+#: a script leaves when it cuts a text within an emoji.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """A text without what the database would refuse."""
+    return _UNSTORABLE.sub("", text)
 
 
 def prop(name: str) -> Any:
@@ -114,11 +124,11 @@ def _checked(event: str, one: Field[Any], value: Any) -> Any:
     if not isinstance(value, _KINDS[kind][1]) or (isinstance(value, bool) and kind != "bool"):
         raise MalformedError(f"{event}: {property_name(one)} must be a {_KINDS[kind][0]}")
     if isinstance(value, str):
-        return value[:TEXT_MAX]
+        return storable(value)[:TEXT_MAX]
     if isinstance(value, (list, tuple)):
         if len(value) > LIST_MAX or not all(isinstance(entry, str) for entry in value):
             raise MalformedError(f"{event}: {property_name(one)} must be a list of at most {LIST_MAX} texts")
-        return tuple(entry[:TEXT_MAX] for entry in value)
+        return tuple(storable(entry)[:TEXT_MAX] for entry in value)
     if isinstance(value, (int, float)) and not -1e15 < value < 1e15:
         raise MalformedError(f"{event}: {property_name(one)} is out of range")
     return value

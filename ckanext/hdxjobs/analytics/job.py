@@ -91,6 +91,11 @@ def store_events(parcels: str) -> None:
     outbox = Outbox(settings.dsn)
     try:
         outbox.put(packed)
+    except psycopg2.DataError as error:
+        log.error(
+            "%s events were lost: the outbox can never hold them (%s)", len(packed), type(error).__name__
+        )
+        return
     except psycopg2.Error as error:
         log.warning("The outbox still takes no events (%s); they go to the spool", type(error).__name__)
         spool.write(settings.spool_folder, packed, max_bytes=settings.spool_max_bytes)

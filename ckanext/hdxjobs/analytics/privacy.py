@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
-from ckanext.hdxjobs.analytics.events import JSON
+from ckanext.hdxjobs.analytics.events import JSON, storable
 
 #: Werkzeug's headers, or a dict in a test: whatever has ``get(name, default)``.
 Headers = Any
@@ -42,8 +42,11 @@ PROGRAMS = frozenset({"http-library", "browser-automation"})
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
 _MAIL_MASK = "[e-mail]"
 
-#: Paths that name a user: their rest is cut off, and their titles are withheld.
-_PERSONAL = re.compile(r"^((?:/[a-z]{2,3}(?:_[A-Za-z]+)*)?/(?:user|dashboard))(?:/.*)?$")
+#: Paths that name a user: their rest is cut off, and their titles are withheld.  Before them may stand
+#: a language and the folder of a site that has no host of its own.
+_PERSONAL = re.compile(
+    r"^((?:/(?!(?:dataset|organization|group)/)[^/]+)*?/(?:user|dashboard))(?:/.*)?$", re.DOTALL
+)
 
 _BROWSERS = (
     ("Edge", re.compile(r"\bEdg(?:e|A|iOS)?/(\d+)")),
@@ -193,17 +196,18 @@ def cleaned(
         hidden.add("page title")
     mask = "people" not in allowed
     return {
-        name: _masked(value) if mask else value
+        storable(name): _kept(value, mask=mask)
         for name, value in properties.items()
         if name not in hidden and value not in ("", None)
     }
 
 
-def _masked(value: JSON) -> JSON:
+def _kept(value: JSON, *, mask: bool) -> JSON:
     if isinstance(value, str):
-        return _MAIL.sub(_MAIL_MASK, value)
+        text = storable(value)
+        return _MAIL.sub(_MAIL_MASK, text) if mask else text
     if isinstance(value, list):
-        return [_masked(entry) for entry in value]
+        return [_kept(entry, mask=mask) for entry in value]
     if isinstance(value, dict):
-        return {key: _masked(entry) for key, entry in value.items()}
+        return {storable(key): _kept(entry, mask=mask) for key, entry in value.items()}
     return value

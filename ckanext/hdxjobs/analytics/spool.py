@@ -13,6 +13,8 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import psycopg2
+
 from ckanext.hdxjobs.analytics.outbox import Parcel, dumped, loaded
 
 log = logging.getLogger(__name__)
@@ -87,14 +89,26 @@ def _carry_file(path: Path, put: Callable[[Sequence[Parcel]], int]) -> int:
         for line in lines:
             page.extend(_read(line, path))
             if len(page) >= PAGE:
-                put(page)
-                carried += len(page)
+                carried += _put(page, put, path)
                 page = []
         if page:
-            put(page)
-            carried += len(page)
+            carried += _put(page, put, path)
         path.unlink()
     return carried
+
+
+def _put(page: list[Parcel], put: Callable[[Sequence[Parcel]], int], path: Path) -> int:
+    """Store a page; what the database can never hold must not keep the rest from it."""
+    try:
+        put(page)
+    except psycopg2.DataError as error:
+        if len(page) > 1:
+            return sum(_put([parcel], put, path) for parcel in page)
+        log.error(
+            "An event of %s is lost: the outbox can never hold it (%s)", path.name, type(error).__name__
+        )
+        return 0
+    return len(page)
 
 
 def _read(line: str, path: Path) -> list[Parcel]:
