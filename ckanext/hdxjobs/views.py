@@ -36,6 +36,8 @@ MVT = "application/vnd.mapbox-vector-tile"
 
 #: A tile's URL carries its version, so that it never changes; a day limits what a wrong one can do.
 TILE_MAX_AGE_S = 24 * 3600
+#: Until a layer is prepared its tiles are samples, and better ones come within seconds.
+PREVIEW_MAX_AGE_S = 10
 #: TileJSON names the live version.
 TILEJSON_MAX_AGE_S = 60
 #: A year; the file's URL changes with its content.
@@ -206,7 +208,8 @@ def _tile(tile_set: TileSet, version: str, place: tuple[int, int, int], *, publi
     if body is None:
         return _text(404, "Not found")
     key = "/".join(map(str, (tile_set.layer_id, version, *place)))
-    return _cached(body, key=key, mimetype=MVT, max_age_s=TILE_MAX_AGE_S, public=public)
+    max_age_s = TILE_MAX_AGE_S if tile_set.is_prepared else PREVIEW_MAX_AGE_S
+    return _cached(body, key=key, mimetype=MVT, max_age_s=max_age_s, public=public)
 
 
 def _tilejson(tile_set: TileSet, public: bool) -> Response:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import mapbox_vector_tile
+import psycopg2
 import pytest
 
 Call = Callable[..., Any]
@@ -74,6 +75,23 @@ def test_a_public_tile_may_be_cached_and_used_by_other_sites(layer: dict[str, An
     assert headers["Access-Control-Allow-Origin"] == "*"
     assert "Set-Cookie" not in headers
     assert headers["Vary"] == "Accept-Encoding"
+
+
+@pytest.fixture
+def unprepared(layer: dict[str, Any], geo_url: str) -> Iterator[dict[str, Any]]:
+    """The layer, as it is between being published and being prepared."""
+    connection = psycopg2.connect(geo_url)
+    connection.autocommit = True
+    change = "UPDATE hdxjobs.layer SET prepared_at = {} WHERE layer_id = %s"
+    with connection.cursor() as cursor:
+        cursor.execute(change.format("NULL"), (layer["layer_id"],))
+        yield layer
+        cursor.execute(change.format("now()"), (layer["layer_id"],))
+    connection.close()
+
+
+def test_a_sample_is_not_kept_long(unprepared: dict[str, Any], app: Any) -> None:
+    assert app.get(tile_path(unprepared)).headers["Cache-Control"] == "public, max-age=10"
 
 
 def test_a_known_etag_answers_304_without_a_body(layer: dict[str, Any], app: Any) -> None:

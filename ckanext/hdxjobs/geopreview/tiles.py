@@ -85,6 +85,7 @@ class TileReader:
             source_crs=row[7],
             minzoom=row[8],
             maxzoom=row[9],
+            is_prepared=row[10],
         )
 
     def tile(self, layer_id: str, version: int, z: int, x: int, y: int) -> bytes | None:

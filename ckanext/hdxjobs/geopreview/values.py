@@ -145,7 +145,10 @@ class Table:
 
 @dataclass(frozen=True)
 class TileSet:
-    """A published layer: what status, TileJSON and the map tell of it."""
+    """A published layer: what status, TileJSON and the map tell of it.
+
+    :ivar is_prepared: each tile is known to be stored or cheap; until then tiles of heavy layers are previews
+    """
 
     layer_id: str
     resource_id: str
@@ -158,6 +161,7 @@ class TileSet:
     source_crs: str
     minzoom: int
     maxzoom: int
+    is_prepared: bool = False
 
 
 @dataclass(frozen=True)

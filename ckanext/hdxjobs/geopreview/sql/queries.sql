@@ -144,7 +144,8 @@ FROM hdxjobs.layer;
 
 -- name: layer
 SELECT
-    resource_id, generation, name, geometry_type, feature_count, bbox_lonlat, fields, source_crs, minzoom, maxzoom
+    resource_id, generation, name, geometry_type, feature_count, bbox_lonlat, fields, source_crs, minzoom, maxzoom,
+    prepared_at IS NOT NULL
 FROM hdxjobs.layer_v1(%(layer_id)s);
 
 -- name: tile
