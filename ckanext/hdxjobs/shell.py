@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import click
 import psycopg2
 
-from ckanext.hdxjobs import config
+from ckanext.hdxjobs import config, queues
 from ckanext.hdxjobs.analytics import capture, catalogue, health, hooks, job, sinks
 from ckanext.hdxjobs.analytics.outbox import Outbox
 from ckanext.hdxjobs.analytics.sinks import SinkError
@@ -30,6 +30,20 @@ def _outbox() -> Iterator[Outbox]:
         outbox.close()
 
 
+def _sinks(outbox: Outbox, *asked: str | None) -> list[str]:
+    """The sinks that are asked for, or else all of the settings.
+
+    :raises click.ClickException: one is neither in the settings nor does anything wait for it
+    """
+    configured = config.analytics_settings().sinks
+    names = [name for name in asked if name]
+    known = [one.name for one in health.overview(outbox, configured)]
+    for name in names:
+        if name not in known:
+            raise click.ClickException(f"There is no sink named {name}; there are: {', '.join(known)}")
+    return names or list(configured)
+
+
 @click.group(short_help="The outbox of events.")
 def events() -> None:
     """The events that wait to be delivered, and those that a sink refused."""
@@ -43,6 +57,7 @@ def events() -> None:
 def list_(sink: str | None, name: str | None, dead: bool, limit: int) -> None:
     """Show how each sink fares, and the oldest events in the outbox."""
     with _outbox() as outbox:
+        _sinks(outbox, sink)
         for one in health.overview(outbox, config.analytics_settings().sinks):
             click.secho(_health_line(one), bold=True)
             for trouble in filter(None, (one.alarm, one.last_error)):
@@ -68,9 +83,13 @@ def _health_line(one: health.Health) -> str:
 def retry(sink: str | None, event_id: Any) -> None:
     """Send dead letters again, and try sinks that rest at once."""
     with _outbox() as outbox:
+        resting = _sinks(outbox, sink)
         revived = outbox.change("revive", sink=sink, event_id=str(event_id) if event_id else None)
         outbox.change("unpause", sink=sink)
-    capture.ring({sink} if sink else set(config.analytics_settings().sinks))
+    for name in resting:
+        # While a sink rests its bell is hushed: without this it would wait for the sweep.
+        queues.heard(capture.bell_key(name))
+    capture.ring(set(resting))
     click.echo(f"{revived} dead letters are sent again")
 
 
@@ -84,6 +103,7 @@ def retry(sink: str | None, event_id: Any) -> None:
 def purge(sink: str | None, waiting: bool, older_days: int) -> None:
     """Delete dead letters, or with --waiting all events."""
     with _outbox() as outbox:
+        _sinks(outbox, sink)
         purged = outbox.change("purge", sink=sink, waiting=waiting, older_days=older_days)
     click.echo(f"{purged} events deleted")
 
@@ -98,6 +118,7 @@ def export(sink: str | None, dead: bool, output: TextIO) -> None:
     """Write events as JSON lines; they stay in the outbox."""
     count = 0
     with _outbox() as outbox:
+        _sinks(outbox, sink)
         for row in outbox.each(sink=sink, dead=dead or None):
             output.write(json.dumps(row, default=str, ensure_ascii=False) + "\n")
             count += 1
@@ -137,7 +158,9 @@ def _complaints(name: str) -> list[str]:
 @click.argument("names", metavar="[SINK]...", nargs=-1)
 def deliver(names: tuple[str, ...]) -> None:
     """Deliver what is due now, in this process; workers do so by themselves."""
-    for name in names or config.analytics_settings().sinks:
+    with _outbox() as outbox:
+        wanted = _sinks(outbox, *names)
+    for name in wanted:
         try:
             outcome = job.deliver(name)
         except psycopg2.Error as error:

@@ -13,8 +13,8 @@ from ckan.tests import factories
 from example_analytics import ExampleAnalytics
 from outbox_view import Events, get
 
-from ckanext.hdxjobs import config
-from ckanext.hdxjobs.analytics import health, spool
+from ckanext.hdxjobs import config, queues
+from ckanext.hdxjobs.analytics import capture, health, spool
 from ckanext.hdxjobs.analytics.outbox import Parcel
 from ckanext.hdxjobs.analytics.sinks import Receipt
 from ckanext.hdxjobs.cli import hdxjobs
@@ -272,6 +272,23 @@ def test_the_command_line_revives_dead_letters(cli: Any, outbox: Any, events: Ev
 
     assert "1 dead letters" in cli.invoke(hdxjobs, ["events", "retry"]).output
     assert [row["dead_at"] for row in events.rows()] == [None]
+
+
+@pytest.mark.parametrize("command", ["list --sink", "retry --sink", "purge --yes --sink", "deliver"])
+def test_the_command_line_says_that_there_is_no_such_sink(cli: Any, outbox: Any, command: str) -> None:
+    done = cli.invoke(hdxjobs, ["events", *command.split(), "mixpenal"])
+
+    assert done.exit_code == 1
+    assert "There is no sink named mixpenal; there are: file" in done.output
+
+
+def test_a_retry_rings_for_a_sink_that_rests(cli: Any, outbox: Any) -> None:
+    outbox.put(parcels(1))
+    queues.hush(capture.bell_key("file"), seconds=60)
+    queued = len(queues.waiting_keys(queues.ANALYTICS))
+    cli.invoke(hdxjobs, ["events", "retry"])
+
+    assert len(queues.waiting_keys(queues.ANALYTICS)) == queued + 1
 
 
 def test_the_command_line_purges_dead_letters_only(cli: Any, outbox: Any, events: Events) -> None:
