@@ -10,5 +10,13 @@ The hallway, in the order a file walks it (the alphabet hides it)::
       load     Layer -> Table             Arrow batches -> binary COPY, one table a generation
       publish  Table -> TileSet           indexes, registry, the pointer flips
       record   TileSet | error -> Status  the row in CKAN's database and its copy in the extras
+      prepare  TileSet -> TileSet         while it serves: each tile becomes stored or cheap
     tiles    the reading side: all that a web request needs
+
+Beside the hallway: ``attempt`` (a worker's changes of the row), ``pulse`` (its heartbeat), ``mirror``
+(extras, search index, view), ``sweep`` (the janitor); ``parser`` with ``parsing``, ``columns``,
+``shapes``, ``charset`` and ``extent`` (what runs in the child process) and ``reader`` (the parent's side
+of it); ``sniff``, ``unzip``, ``guard`` (suspicion); ``rows``, ``transfer`` (binary COPY); ``pyramid``,
+``thinning``, ``cutting``, ``bake`` (what preparing is made of); ``answer``, ``legacy`` (the words of the
+status and of old clients); ``preview``, ``db`` (the two databases); ``rules``, ``remedies``, ``values``.
 """
