@@ -192,7 +192,7 @@ def machine() -> str:
     ((server,),) = outbox.run(postgres.url(postgres.SUPERUSER, "postgres"), "SHOW server_version")
     packages = ", ".join(f"{name} {version(name)}" for name in ("ckan", "rq", "requests", "psycopg2"))
     return (
-        f"{os.cpu_count()} cores, {memory_gb:.0f} GB, {platform.system()} {platform.release()}; "
+        f"{os.cpu_count()} cores, {memory_gb:.0f} GB, {platform.system()} {platform.release().partition('-')[0]}; "
         f"Python {platform.python_version()}, PostgreSQL {server}, {packages}"
     )
 
