@@ -10,6 +10,7 @@ from typing import Any
 import mapbox_vector_tile
 import psycopg2
 import pytest
+from layer_paths import paths, tile_path
 
 Call = Callable[..., Any]
 
@@ -35,20 +36,6 @@ def private(world: dict[str, Any]) -> dict[str, Any]:
     """Of a private dataset."""
     found: dict[str, Any] = world["private"]
     return found
-
-
-def tile_path(layer: dict[str, Any], place: str = "0/0/0", version: int = 1) -> str:
-    return f"/hdxjobs/tiles/{layer['layer_id']}/{version}/{place}.mvt"
-
-
-def paths(layer: dict[str, Any]) -> dict[str, str]:
-    base = f"/dataset/{layer['package_id']}/resource/{layer['resource_id']}"
-    return {
-        "tile": tile_path(layer),
-        "tilejson": f"/hdxjobs/tiles/{layer['layer_id']}.json",
-        "panel": f"{base}/preview-status",
-        "status": f"/api/action/hdx_geopreview_status?id={layer['resource_id']}",
-    }
 
 
 def test_tile_0_0_0_holds_every_feature_with_all_fields(layer: dict[str, Any], app: Any) -> None:
