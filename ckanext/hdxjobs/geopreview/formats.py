@@ -1,0 +1,56 @@
+"""The formats we read, as one table: what publishers call them, and what reads them.
+
+A row says how a format is *declared* (the resource's format field, a file's ending); what a file
+really is, ``sniff`` finds in its bytes.  docs/formats.rst is made from this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Format:
+    """A row of the table.
+
+    :ivar name: what people call it; also the word of the setting ``ckanext.hdxjobs.geopreview.formats``
+    :ivar drivers: the GDAL drivers that read it, the preferred one first
+    :ivar suffix: the ending that the driver wants on disk; for a folder its ending
+    :ivar endings: file name endings that stand for it, lower case
+    :ivar declared: what publishers write in the format field, lower case, mimetypes included
+    :ivar single: a file of it has exactly one layer, which need not be asked for by name
+    :ivar tabular: rows of plain columns; the place is in one or two of them
+    :ivar options: open options of its drivers
+    """
+
+    name: str
+    drivers: tuple[str, ...]
+    suffix: str
+    endings: tuple[str, ...]
+    declared: tuple[str, ...] = ()
+    single: bool = False
+    tabular: bool = False
+    options: tuple[tuple[str, str], ...] = field(default=())
+
+
+# A table: one format a row.
+# fmt: off
+_TABLE = (
+    Format("GeoJSON", ("GeoJSON",), ".geojson", (".geojson",), ("geojson", "application/geo+json", "application/vnd.geo+json"), single=True),
+    Format("GeoJSONSeq", ("GeoJSONSeq",), ".geojsonl", (".geojsonl", ".geojsons", ".ndgeojson"), ("geojsonseq", "geojsonl", "ndgeojson", "application/geo+json-seq"), single=True),
+    Format("TopoJSON", ("TopoJSON",), ".topojson", (".topojson",), ("topojson", "application/topo+json")),
+    Format("KML", ("LIBKML", "KML"), ".kml", (".kml", ".kmz"), ("kml", "kmz", "application/vnd.google-earth.kml+xml", "application/vnd.google-earth.kmz")),
+    Format("Shapefile", ("ESRI Shapefile",), ".shp", (".shp", ".shp.zip", ".shz"), ("shp", "shapefile", "esri shapefile", "zipped shapefile", "zipped shapefiles", "shp.zip", "zipped shp"), single=True),
+    Format("GeoPackage", ("GPKG",), ".gpkg", (".gpkg",), ("gpkg", "geopackage", "application/geopackage+sqlite3")),
+    Format("FlatGeobuf", ("FlatGeobuf",), ".fgb", (".fgb",), ("fgb", "flatgeobuf"), single=True),
+    Format("GPX", ("GPX",), ".gpx", (".gpx",), ("gpx", "application/gpx+xml")),
+    Format("FileGDB", ("OpenFileGDB",), ".gdb", (".gdb", ".gdb.zip"), ("gdb", "filegdb", "geodatabase", "file geodatabase", "esri geodatabase")),
+    Format("MapInfo", ("MapInfo File",), ".tab", (".tab", ".mif"), ("tab", "mif", "mapinfo", "mapinfo tab", "mapinfo mif")),
+    Format("GML", ("GML",), ".gml", (".gml",), ("gml", "application/gml+xml")),
+    Format("CSV", ("CSV",), ".csv", (".csv",), ("csv", "text/csv"), single=True, tabular=True),
+    Format("TSV", ("CSV",), ".tsv", (".tsv",), ("tsv", "text/tab-separated-values"), single=True, tabular=True),
+    Format("XLSX", ("XLSX",), ".xlsx", (".xlsx",), ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), tabular=True),
+)
+# fmt: on
+
+FORMATS: dict[str, Format] = {row.name: row for row in _TABLE}
