@@ -149,13 +149,19 @@ def download(tmp_path: Path) -> Callable[..., Download]:
 
 
 @pytest.fixture
-def detected(download: Callable[..., Download]) -> Callable[..., Any]:
+def readers() -> Iterator[reader.Readers]:
+    """The parsers of a job."""
+    with reader.Readers(LIMITS) as found:
+        yield found
+
+
+@pytest.fixture
+def detected(download: Callable[..., Download], readers: reader.Readers) -> Callable[..., Any]:
     """``detect`` on bytes."""
 
     def run(
         content: bytes,
         *,
-        limits: reader.Limits = LIMITS,
         max_unpacked_bytes: int = 10**9,
         max_layers: int = 50,
         **kw: Any,
@@ -166,7 +172,7 @@ def detected(download: Callable[..., Download]) -> Callable[..., Any]:
             folder=file.path.parent,
             max_unpacked_bytes=max_unpacked_bytes,
             max_layers=max_layers,
-            reader=limits,
+            readers=readers,
         )
 
     return run
@@ -174,7 +180,10 @@ def detected(download: Callable[..., Download]) -> Callable[..., Any]:
 
 @pytest.fixture
 def imported(
-    geo: GeoDatabase, tile_reader: tiles.TileReader, detected: Callable[..., Any]
+    geo: GeoDatabase,
+    tile_reader: tiles.TileReader,
+    detected: Callable[..., Any],
+    readers: reader.Readers,
 ) -> Callable[..., Imported]:
     """The whole way: bytes -> layers -> tables -> tile sets."""
 
@@ -184,7 +193,7 @@ def imported(
         layers, notices = detected(content, **kw)
         tables = tuple(
             load.load(
-                layer, dsn=geo.loader, max_features=max_features, reader=LIMITS, progress=lambda share: None
+                layer, dsn=geo.loader, max_features=max_features, readers=readers, progress=lambda share: None
             )
             for layer in layers
         )

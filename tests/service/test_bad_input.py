@@ -8,7 +8,6 @@ import zipfile
 
 import makers
 import pytest
-from conftest import LIMITS
 
 from ckanext.hdxjobs import errors
 from ckanext.hdxjobs.geopreview import load, publish
@@ -158,11 +157,13 @@ def test_more_features_than_allowed_are_refused(imported):
     assert (error.code, error.params) == ("too-many-features", {"limit": 10})
 
 
-def test_the_limit_is_named_when_it_is_a_second_layer_that_passes_it(geo, detected):
+def test_the_limit_is_named_when_it_is_a_second_layer_that_passes_it(geo, detected, readers):
     """The layers of a file share the limit; 4 of 10 are left for the second one."""
     (layer,), _ = detected(makers.geojson(*(makers.feature(makers.point(1, 2)) for _ in range(5))))
     with pytest.raises(errors.LoadError) as caught:
-        load.load(layer, dsn=geo.loader, max_features=10, taken=6, reader=LIMITS, progress=lambda share: None)
+        load.load(
+            layer, dsn=geo.loader, max_features=10, taken=6, readers=readers, progress=lambda share: None
+        )
     assert (caught.value.code, caught.value.params) == ("too-many-features", {"limit": 10})
 
 

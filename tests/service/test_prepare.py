@@ -9,7 +9,6 @@ import numpy as np
 import psycopg2
 import pytest
 import shapely
-from conftest import LIMITS
 from makers import feature, geojson, point, towns
 from shapely.geometry import mapping
 
@@ -234,13 +233,13 @@ def companions(geo, result):
 
 
 @pytest.fixture
-def published(geo, detected):
+def published(geo, detected, readers):
     """Published, and not prepared."""
 
     def run(content, **kw):
         (layer,), _ = detected(content, **kw)
         table = load.load(
-            layer, dsn=geo.loader, max_features=10**6, reader=LIMITS, progress=lambda share: None
+            layer, dsn=geo.loader, max_features=10**6, readers=readers, progress=lambda share: None
         )
         return publish.publish(
             [table], resource_id=layer.resource_id, generation=layer.generation, dsn=geo.loader

@@ -8,20 +8,20 @@ import os
 import makers
 import psycopg2
 import pytest
-from conftest import LIMITS, decode
+from conftest import decode
 
 from ckanext.hdxjobs import errors
 from ckanext.hdxjobs.geopreview import db, load, publish
 
 
 @pytest.fixture
-def loaded(geo, detected):
+def loaded(geo, detected, readers):
     """Bytes as loaded tables, not yet published."""
 
     def run(content, *, resource_id, generation):
         layers, _ = detected(content, resource_id=resource_id, generation=generation)
         return tuple(
-            load.load(layer, dsn=geo.loader, max_features=10**6, reader=LIMITS, progress=lambda share: None)
+            load.load(layer, dsn=geo.loader, max_features=10**6, readers=readers, progress=lambda share: None)
             for layer in layers
         )
 
@@ -225,24 +225,24 @@ def test_an_import_that_is_repeated_after_a_kill_starts_afresh(geo, loaded, tile
     assert len(decode(tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0))) == 1
 
 
-def test_a_reader_that_dies_in_the_middle_of_a_copy_leaves_no_table(geo, detected):
+def test_a_reader_that_dies_in_the_middle_of_a_copy_leaves_no_table(geo, detected, readers):
     (layer,), _ = detected(makers.towns(), resource_id="died", generation=1)
     with pytest.raises(errors.DetectError):
         load.load(
             dataclasses.replace(layer, name_in_file="no such layer"),
-            dsn=geo.loader, max_features=10, reader=LIMITS, progress=lambda share: None,
+            dsn=geo.loader, max_features=10, readers=readers, progress=lambda share: None,
         )  # fmt: skip
     assert tables_of(geo, "died") == set()
 
 
-def test_a_database_that_is_away_is_told_as_such(detected):
+def test_a_database_that_is_away_is_told_as_such(detected, readers):
     (layer,), _ = detected(makers.towns())
     with pytest.raises(errors.LoadError) as caught:
         load.load(
             layer,
             dsn="postgresql://x@127.0.0.1:1/x",
             max_features=10,
-            reader=LIMITS,
+            readers=readers,
             progress=lambda share: None,
         )
     assert caught.value.code == "database-unavailable"
@@ -257,10 +257,10 @@ def test_a_database_that_was_not_set_up_is_away_until_it_is_and_the_log_says_wha
     assert "ckan hdxjobs init-db" in caplog.text
 
 
-def test_progress_rises_to_the_whole(geo, detected):
-    (layer,), _ = detected(makers.geojson(*(makers.feature(makers.point(1, 2)) for _ in range(20_000))))
+def test_progress_rises_to_the_whole(geo, detected, readers):
+    (layer,), _ = detected(makers.geojson(*(makers.feature(makers.point(1, 2)) for _ in range(100_000))))
     shares = []
-    load.load(layer, dsn=geo.loader, max_features=10**6, reader=LIMITS, progress=shares.append)
+    load.load(layer, dsn=geo.loader, max_features=10**6, readers=readers, progress=shares.append)
     assert shares == sorted(shares)
     assert len(shares) > 1
     assert shares[-1] == 1.0

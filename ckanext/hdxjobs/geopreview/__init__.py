@@ -15,8 +15,9 @@ The hallway, in the order a file walks it (the alphabet hides it)::
 
 Beside the hallway: ``attempt`` (a worker's changes of the row), ``pulse`` (its heartbeat), ``mirror``
 (extras, search index, view), ``sweep`` (the janitor); ``parser`` with ``parsing``, ``columns``,
-``shapes``, ``charset`` and ``extent`` (what runs in the child process) and ``reader`` (the parent's side
+``crs``, ``shapes``, ``charset`` and ``extent`` (what runs in the child process) and ``reader`` (the parent's side
 of it); ``sniff``, ``unzip``, ``guard`` (suspicion); ``rows``, ``transfer`` (binary COPY); ``pyramid``,
 ``thinning``, ``cutting``, ``bake`` (what preparing is made of); ``answer``, ``legacy`` (the words of the
-status and of old clients); ``preview``, ``db`` (the two databases); ``rules``, ``remedies``, ``values``.
+status and of old clients); ``preview``, ``db`` (the two databases); ``rules``, ``formats``, ``remedies``,
+``values``.
 """

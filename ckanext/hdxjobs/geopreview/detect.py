@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ckanext.hdxjobs.errors import DetectError, PreviewError
-from ckanext.hdxjobs.geopreview import reader as parsing
 from ckanext.hdxjobs.geopreview import rules
+from ckanext.hdxjobs.geopreview.formats import FORMATS
+from ckanext.hdxjobs.geopreview.reader import Readers
 from ckanext.hdxjobs.geopreview.sniff import as_utf8, missing_bytes, sniff
 from ckanext.hdxjobs.geopreview.unzip import Entry, unzip
 from ckanext.hdxjobs.geopreview.values import Download, Layer, Notice
@@ -25,7 +26,17 @@ STEM = "layer"
 #: Entries that mark a zip as a document of another kind (docx, xlsx, ods, epub, jar).
 FOREIGN_ENTRIES = frozenset({"[Content_Types].xml", "mimetype", "META-INF/MANIFEST.MF"})
 #: Codes of failures that concern one file of an archive; the others may still be fine.
-OF_ONE_FILE = frozenset({"shapefile-incomplete", "unreadable", "unknown-crs", "no-features", "not-geodata"})
+OF_ONE_FILE = frozenset(
+    {
+        "shapefile-incomplete",
+        "unreadable",
+        "unknown-crs",
+        "no-features",
+        "no-geometry",
+        "not-geodata",
+        "reader-crashed",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,7 @@ class _File:
 
 
 def detect(
-    download: Download, *, folder: Path, max_unpacked_bytes: int, max_layers: int, reader: parsing.Limits
+    download: Download, *, folder: Path, max_unpacked_bytes: int, max_layers: int, readers: Readers
 ) -> tuple[tuple[Layer, ...], tuple[Notice, ...]]:
     """The layers of a file, in the order of the file, and what is to be said about it as a whole.
 
@@ -55,7 +66,9 @@ def detect(
             passed_over.append(candidate.name)
             continue
         try:
-            found += _inspected(candidate.file(), reader)
+            drawable, empty = _inspected(candidate.file(), readers)
+            found += drawable
+            passed_over += empty
         except DetectError as error:
             if error.code not in OF_ONE_FILE:
                 raise
@@ -66,16 +79,20 @@ def detect(
     return _layers(found[:max_layers], download), _skip_notices([name for name, _ in skipped] + passed_over)
 
 
-def _inspected(file: _File, limits: parsing.Limits) -> list[tuple[_File, dict[str, Any]]]:
-    return _drawable(file, parsing.inspect(file.path, driver=parsing.DRIVERS[file.format], limits=limits))
+def _inspected(file: _File, readers: Readers) -> tuple[list[tuple[_File, dict[str, Any]]], list[str]]:
+    """A file's layers that can be drawn, and the names of others that hold something."""
+    layers = readers.inspect(file.path, format_=FORMATS[file.format])
+    drawable = _drawable(layers)
+    others = [layer["name"] for layer in layers if layer["feature_count"] and layer not in drawable]
+    return [(file, layer) for layer in drawable], others
 
 
 def _skip_notices(names: list[str]) -> tuple[Notice, ...]:
     return (Notice("layers-skipped", count=len(names), example=names[0]),) if names else ()
 
 
-def _drawable(file: _File, layers: list[dict[str, Any]]) -> list[tuple[_File, dict[str, Any]]]:
-    """A file's layers that have features, or why there is none."""
+def _drawable(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The layers that have features in a known CRS; raises why there is none."""
     filled = [layer for layer in layers if layer["feature_count"] != 0]
     if not filled:
         raise DetectError("no-features")
@@ -84,7 +101,7 @@ def _drawable(file: _File, layers: list[dict[str, Any]]) -> list[tuple[_File, di
         raise DetectError("unknown-crs")
     if not any(layer["geometry_type"] for layer in known):
         raise DetectError("no-geometry", count=sum(layer["feature_count"] for layer in known))
-    return [(file, layer) for layer in known]
+    return known
 
 
 def _layers(found: list[tuple[_File, dict[str, Any]]], download: Download) -> tuple[Layer, ...]:
@@ -118,7 +135,7 @@ def _layer(file: _File, said: dict[str, Any], *, name: str, layer_id: str, downl
         resource_id=download.resource_id,
         generation=download.generation,
         path=file.path,
-        driver=parsing.DRIVERS[file.format],
+        format=file.format,
         name=name,
         name_in_file=said["name"],
         geometry_type=said["geometry_type"],
@@ -132,7 +149,7 @@ def _layer(file: _File, said: dict[str, Any], *, name: str, layer_id: str, downl
 
 def _notices(name: str, said: dict[str, Any]) -> Iterable[Notice]:
     if said["crs_assumed"]:
-        yield Notice("crs-assumed", layer=name, count=said["feature_count"])
+        yield Notice("crs-assumed", layer=name)
     if said["encoding_guessed"]:
         yield Notice("encoding-guessed", layer=name, example=said["encoding"])
     skipped = said["fields"]["skipped"]

@@ -19,6 +19,7 @@ class Format:
     :ivar endings: file name endings that stand for it, lower case
     :ivar declared: what publishers write in the format field, lower case, mimetypes included
     :ivar single: a file of it has exactly one layer, which need not be asked for by name
+    :ivar parsed: its drivers parse all of a file when they open it, so that counting first would take as long
     :ivar tabular: rows of plain columns; the place is in one or two of them
     :ivar options: open options of its drivers
     """
@@ -29,6 +30,7 @@ class Format:
     endings: tuple[str, ...]
     declared: tuple[str, ...] = ()
     single: bool = False
+    parsed: bool = False
     tabular: bool = False
     options: tuple[tuple[str, str], ...] = field(default=())
 
@@ -36,20 +38,20 @@ class Format:
 # A table: one format a row.
 # fmt: off
 _TABLE = (
-    Format("GeoJSON", ("GeoJSON",), ".geojson", (".geojson",), ("geojson", "application/geo+json", "application/vnd.geo+json"), single=True),
-    Format("GeoJSONSeq", ("GeoJSONSeq",), ".geojsonl", (".geojsonl", ".geojsons", ".ndgeojson"), ("geojsonseq", "geojsonl", "ndgeojson", "application/geo+json-seq"), single=True),
-    Format("TopoJSON", ("TopoJSON",), ".topojson", (".topojson",), ("topojson", "application/topo+json")),
-    Format("KML", ("LIBKML", "KML"), ".kml", (".kml", ".kmz"), ("kml", "kmz", "application/vnd.google-earth.kml+xml", "application/vnd.google-earth.kmz")),
+    Format("GeoJSON", ("GeoJSON",), ".geojson", (".geojson",), ("geojson", "application/geo+json", "application/vnd.geo+json"), single=True, parsed=True),
+    Format("GeoJSONSeq", ("GeoJSONSeq",), ".geojsonl", (".geojsonl", ".geojsons", ".ndgeojson"), ("geojsonseq", "geojsonl", "ndgeojson", "application/geo+json-seq"), single=True, parsed=True),
+    Format("TopoJSON", ("TopoJSON",), ".topojson", (".topojson",), ("topojson", "application/topo+json"), parsed=True),
+    Format("KML", ("LIBKML", "KML"), ".kml", (".kml", ".kmz"), ("kml", "kmz", "application/vnd.google-earth.kml+xml", "application/vnd.google-earth.kmz"), parsed=True),
     Format("Shapefile", ("ESRI Shapefile",), ".shp", (".shp", ".shp.zip", ".shz"), ("shp", "shapefile", "esri shapefile", "zipped shapefile", "zipped shapefiles", "shp.zip", "zipped shp"), single=True),
     Format("GeoPackage", ("GPKG",), ".gpkg", (".gpkg",), ("gpkg", "geopackage", "application/geopackage+sqlite3")),
     Format("FlatGeobuf", ("FlatGeobuf",), ".fgb", (".fgb",), ("fgb", "flatgeobuf"), single=True),
-    Format("GPX", ("GPX",), ".gpx", (".gpx",), ("gpx", "application/gpx+xml")),
+    Format("GPX", ("GPX",), ".gpx", (".gpx",), ("gpx", "application/gpx+xml"), parsed=True),
     Format("FileGDB", ("OpenFileGDB",), ".gdb", (".gdb", ".gdb.zip"), ("gdb", "filegdb", "geodatabase", "file geodatabase", "esri geodatabase")),
     Format("MapInfo", ("MapInfo File",), ".tab", (".tab", ".mif"), ("tab", "mif", "mapinfo", "mapinfo tab", "mapinfo mif")),
-    Format("GML", ("GML",), ".gml", (".gml",), ("gml", "application/gml+xml")),
-    Format("CSV", ("CSV",), ".csv", (".csv",), ("csv", "text/csv"), single=True, tabular=True),
-    Format("TSV", ("CSV",), ".tsv", (".tsv",), ("tsv", "text/tab-separated-values"), single=True, tabular=True),
-    Format("XLSX", ("XLSX",), ".xlsx", (".xlsx",), ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), tabular=True),
+    Format("GML", ("GML",), ".gml", (".gml",), ("gml", "application/gml+xml"), parsed=True),
+    Format("CSV", ("CSV",), ".csv", (".csv",), ("csv", "text/csv"), single=True, parsed=True, tabular=True),
+    Format("TSV", ("CSV",), ".tsv", (".tsv",), ("tsv", "text/tab-separated-values"), single=True, parsed=True, tabular=True),
+    Format("XLSX", ("XLSX",), ".xlsx", (".xlsx",), ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), parsed=True, tabular=True),
 )
 # fmt: on
 

@@ -30,7 +30,6 @@ from ckanext.hdxjobs.geopreview import (
     mirror,
     prepare,
     publish,
-    reader,
     source,
     sweep,
     tiles,
@@ -38,6 +37,7 @@ from ckanext.hdxjobs.geopreview import (
 )
 from ckanext.hdxjobs.geopreview.attempt import Claim
 from ckanext.hdxjobs.geopreview.pulse import Pulse
+from ckanext.hdxjobs.geopreview.reader import Limits, Readers
 from ckanext.hdxjobs.geopreview.values import Layer, Notice, Outcome, Phase, State, Table, TileSet
 
 log = logging.getLogger(__name__)
@@ -84,11 +84,11 @@ def run_preview(resource_id: str, generation: int) -> None:
 def _import(claim: Claim, settings: config.GeoSettings, pulse: Pulse) -> Outcome:
     if claim.attempt > 1:
         publish.discard(resource_id=claim.resource_id, generation=claim.generation, dsn=settings.loader_url)
-    limits = reader.Limits(timeout_s=settings.reader_timeout_s, memory_bytes=settings.reader_memory_bytes)
-    with workplace.made(settings.work_folder) as folder:
-        layers, notices = _layers(claim, settings, pulse, limits, folder)
+    limits = Limits(timeout_s=settings.reader_timeout_s, memory_bytes=settings.reader_memory_bytes)
+    with workplace.made(settings.work_folder) as folder, Readers(limits) as readers:
+        layers, notices = _layers(claim, settings, pulse, readers, folder)
         with pulse.phase(Phase.LOAD):
-            tables = _load(layers, settings, pulse, limits)
+            tables = _load(layers, settings, pulse, readers)
         with pulse.phase(Phase.PUBLISH):
             tile_sets = publish.publish(
                 tables, resource_id=claim.resource_id, generation=claim.generation, dsn=settings.loader_url
@@ -97,7 +97,7 @@ def _import(claim: Claim, settings: config.GeoSettings, pulse: Pulse) -> Outcome
 
 
 def _layers(
-    claim: Claim, settings: config.GeoSettings, pulse: Pulse, limits: reader.Limits, folder: Path
+    claim: Claim, settings: config.GeoSettings, pulse: Pulse, readers: Readers, folder: Path
 ) -> tuple[tuple[Layer, ...], tuple[Notice, ...]]:
     with pulse.phase(Phase.FETCH):
         download = fetch.fetch(
@@ -117,12 +117,12 @@ def _layers(
             folder=folder,
             max_unpacked_bytes=settings.max_unpacked_bytes,
             max_layers=settings.max_layers,
-            reader=limits,
+            readers=readers,
         )
 
 
 def _load(
-    layers: tuple[Layer, ...], settings: config.GeoSettings, pulse: Pulse, limits: reader.Limits
+    layers: tuple[Layer, ...], settings: config.GeoSettings, pulse: Pulse, readers: Readers
 ) -> list[Table]:
     """All layers of the file; the cap on features is for all of them together."""
     tables: list[Table] = []
@@ -137,7 +137,7 @@ def _load(
                 dsn=settings.loader_url,
                 max_features=settings.max_features,
                 taken=sum(table.row_count for table in tables),
-                reader=limits,
+                readers=readers,
                 progress=progress,
             )
         )

@@ -12,7 +12,9 @@ import psycopg2
 from psycopg2 import extensions, sql
 
 from ckanext.hdxjobs.errors import LoadError, Superseded
-from ckanext.hdxjobs.geopreview import db, reader, rows, rules
+from ckanext.hdxjobs.geopreview import db, rows, rules
+from ckanext.hdxjobs.geopreview.formats import FORMATS
+from ckanext.hdxjobs.geopreview.reader import Readers
 from ckanext.hdxjobs.geopreview.values import Field, Layer, Notice, Table
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ def load(  # noqa: PLR0913 (the caller's settings, not a bag of them)
     *,
     dsn: str,
     max_features: int,
-    reader: reader.Limits,
+    readers: Readers,
     progress: Progress,
     taken: int = 0,
 ) -> Table:
@@ -58,7 +60,7 @@ def load(  # noqa: PLR0913 (the caller's settings, not a bag of them)
             narrow = _with_columns(layer, max_columns)
             try:
                 with connection:
-                    return _Import(connection, narrow, max_features, progress, taken).run(reader)
+                    return _Import(connection, narrow, max_features, progress, taken).run(readers)
             except psycopg2.errors.ProgramLimitExceeded:
                 log.info("layer %s: a row with %s columns is too wide", layer.layer_id, len(narrow.fields))
     raise LoadError("internal")
@@ -91,18 +93,19 @@ class _Import:
         self._progress = progress
         self._taken = taken
         self._read = 0
+        self._share_read: Callable[[], float | None] = lambda: None
 
-    def run(self, limits: reader.Limits) -> Table:
+    def run(self, readers: Readers) -> Table:
         layer = self._layer
         with self._connection.cursor() as cursor:
             self._take_place(cursor)
-            with reader.stream(
+            with readers.stream(
                 layer.path,
-                driver=layer.driver,
+                format_=FORMATS[layer.format],
                 layer=layer.name_in_file,
                 encoding=layer.encoding,
-                limits=limits,
             ) as stream:
+                self._share_read = stream.share_read
                 batches = iter(stream.batches)
                 first = next(batches, None)
                 self._create(cursor, first)
@@ -162,7 +165,7 @@ class _Import:
 
     def _share(self) -> float | None:
         expected = self._layer.feature_count
-        return min(self._read / expected, 1.0) if expected > 0 else None
+        return min(self._read / expected, 1.0) if expected > 0 else self._share_read()
 
     def _table(self, report: dict[str, Any], copied: int) -> Table:
         if not copied == self._read == report["row_count"]:

@@ -1,10 +1,10 @@
 """The child process that parses a file: one GDAL driver, under limits, without secrets.
 
 Started by ``reader`` as ``python -I -m ckanext.hdxjobs.geopreview.parser``.  A
-request comes as one JSON object on standard input; the report leaves as one
-JSON object on the descriptor that the request names, features leave as an Arrow
-IPC stream on standard output.  Nothing here trusts the file, and nothing
-outside trusts this process.
+set-up and then requests come as lines of JSON on standard input; each report
+leaves as a line of JSON on the descriptor that the set-up names, features leave
+as an Arrow IPC stream on standard output.  Nothing here trusts the file, and
+nothing outside trusts this process.
 
 GDAL is loaded only after all of its vector drivers but one were switched off:
 a VRT, a WFS description or a connection string is then just a file that the one
@@ -21,6 +21,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,14 +39,15 @@ _DRIVER_NAMES = (
 )
 KNOWN_DRIVERS = _DRIVER_NAMES.split(",")
 
-#: Rows in a batch, and bytes of geometry after which GDAL ends a batch early.
-BATCH_ROWS = 4096
+#: Bytes of geometry after which GDAL ends a batch early.
 BATCH_BYTES = 512 * 1024**2
 
 #: Bytes that this process may write to a file; it needs only its error log.
 MAX_FILE_BYTES = 1024**2
 MAX_OPEN_FILES = 64
 PR_SET_PDEATHSIG = 1
+#: Requests of a conversation that may each take all the time there is: to describe, and to stream.
+SLOW_REQUESTS = 2
 
 
 class RefusalError(Exception):
@@ -58,17 +60,22 @@ class RefusalError(Exception):
 
 
 def main() -> None:
-    """Answer the one request on standard input."""
-    request = json.load(sys.stdin)
-    report_to = os.fdopen(int(request["report_fd"]), "w", encoding="utf-8")
-    lock_down(request)
-    try:
-        report = answer(request)
-    except RefusalError as refusal:
-        report = {"error": {"code": refusal.code, "params": refusal.params}}
-    with contextlib.suppress(BrokenPipeError):
-        json.dump(report, report_to)
-        report_to.close()
+    """Take the set-up, then answer request after request until there are no more."""
+    setup = json.loads(sys.stdin.buffer.readline())
+    report_to = os.fdopen(int(setup["report_fd"]), "w", encoding="utf-8")
+    lock_down(setup)
+    answers = conversation(setup)
+    next(answers)
+    for line in sys.stdin.buffer:
+        try:
+            report = answers.send(json.loads(line))
+        except RefusalError as refusal:
+            report = {"error": {"code": refusal.code, "params": refusal.params}}
+        with contextlib.suppress(BrokenPipeError):
+            report_to.write(json.dumps(report) + "\n")
+            report_to.flush()
+        if "error" in report:
+            break
     leave()
 
 
@@ -78,14 +85,14 @@ def leave() -> NoReturn:
     os._exit(0)
 
 
-def lock_down(request: dict[str, Any]) -> None:
+def lock_down(setup: dict[str, Any]) -> None:
     """Take limits that cannot be raised again, and die with the parent."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != request["parent_pid"]:
+    if os.getppid() != setup["parent_pid"]:
         os._exit(1)
-    cpu_s = math.ceil(request["timeout_s"]) + 5
+    cpu_s = math.ceil(setup["timeout_s"]) * SLOW_REQUESTS + 5
     for limit, value in (
-        (resource.RLIMIT_AS, request["memory_bytes"]),
+        (resource.RLIMIT_AS, setup["memory_bytes"]),
         (resource.RLIMIT_CPU, cpu_s),
         (resource.RLIMIT_FSIZE, MAX_FILE_BYTES),
         (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
@@ -94,22 +101,29 @@ def lock_down(request: dict[str, Any]) -> None:
         resource.setrlimit(limit, (value, value))
 
 
-def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Run the verb that was asked for."""
-    pyogrio = load_gdal(request["driver"], request.get("encoding"))
+def conversation(setup: dict[str, Any]) -> Generator[dict[str, Any], dict[str, Any], None]:
+    """The file's answers: each request that is sent in gives the next one; a refusal is the last."""
+    pyogrio = load_gdal(setup["driver"], setup["encoding"])
     from ckanext.hdxjobs.geopreview import parsing  # noqa: PLC0415 (it loads GDAL's Python side)
+    from ckanext.hdxjobs.geopreview.formats import FORMATS  # noqa: PLC0415
 
-    path, label = Path(request["path"]), request["format"]
-    try:
-        if request["verb"] == "inspect":
-            return parsing.inspect(path, driver=request["driver"])
-        return parsing.stream(path, layer=request["layer"], rows=BATCH_ROWS, sink=sys.stdout.buffer)
-    except parsing.UnfitError as unfit:
-        raise RefusalError(unfit.code, **unfit.params) from unfit
-    except BrokenPipeError:
-        leave()
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, *parsing.READ_ERRORS) as error:
-        raise refusal(error, path=path, label=label) from error
+    path, label = Path(setup["path"]), setup["format"]
+    file = parsing.File(path, FORMATS[label])
+    report: dict[str, Any] = {}
+    while True:
+        request = yield report
+        try:
+            if request["verb"] == "inspect":
+                report = file.inspect()
+            else:
+                report = file.stream(request["layer"], sys.stdout.buffer)
+                sys.stdout.flush()
+        except parsing.UnfitError as unfit:
+            raise RefusalError(unfit.code, **unfit.params) from unfit
+        except BrokenPipeError:
+            leave()
+        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, *parsing.READ_ERRORS) as error:
+            raise refusal(error, path=path, label=label) from error
 
 
 def load_gdal(driver: str, encoding: str | None) -> Any:

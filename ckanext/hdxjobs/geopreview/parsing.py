@@ -5,17 +5,23 @@ Imported by ``parser`` only, after GDAL's drivers were narrowed to one.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyogrio
-import pyproj
+import shapely
 from pyogrio.raw import open_arrow
 
 from ckanext.hdxjobs.geopreview import charset, columns
+from ckanext.hdxjobs.geopreview.crs import SourceCrs, source_crs
+from ckanext.hdxjobs.geopreview.formats import Format
 from ckanext.hdxjobs.geopreview.shapes import Shapes
 
 #: What the Arrow side raises when GDAL gives up in the middle of a file.
@@ -26,8 +32,10 @@ READ_ERRORS = (
     pyogrio.errors.CRSError,
 )
 
-#: Degrees by which bounds may overshoot and still look like longitudes and latitudes.
-DEGREE_SLACK = 0.001
+#: Rows in a batch.
+BATCH_ROWS = 16_384
+#: Bytes of a file up to which its layers, once opened for describing, all stay open for streaming.
+HELD_BYTES = 64 * 1024**2
 
 
 class UnfitError(Exception):
@@ -39,104 +47,144 @@ class UnfitError(Exception):
         self.params = params
 
 
-def inspect(path: Path, *, driver: str) -> dict[str, Any]:
-    """Describe each layer of a file: name, type, CRS, count, fields, encoding."""
-    encoding = charset.of_dbf(path.with_suffix(".dbf")) if driver == "ESRI Shapefile" else charset.UTF8
-    pyogrio.set_gdal_config_options({"SHAPE_ENCODING": encoding.name if driver == "ESRI Shapefile" else None})
-    layers = []
-    for name, _ in pyogrio.list_layers(path):
-        info = pyogrio.read_info(path, layer=name, force_feature_count=True)
-        with open_arrow(path, layer=name, use_pyarrow=True, return_fids=True) as (meta, batches):
-            fields = columns.describe(batches.schema, has_geometry=_has_geometry(meta))
-        crs = source_crs(path, layer=name) if info["features"] else None
-        layers.append(
-            {
-                "name": name,
-                "geometry_type": str(info["geometry_type"] or ""),
-                "feature_count": int(info["features"]),
-                "fields": fields,
-                "source_crs": crs.label if crs else "",
-                "crs_assumed": bool(crs and crs.assumed),
-                "crs_unknown": bool(info["features"] and crs is None),
-                "encoding": encoding.name,
-                "encoding_guessed": encoding.guessed,
-            }
+@dataclass
+class _Opened:
+    """A layer that GDAL is about to read.
+
+    :ivar name: as GDAL lists it; None: the file's only one
+    :ivar batches: all of them, the one that was looked at included
+    """
+
+    name: str | None
+    meta: dict[str, Any]
+    schema: pa.Schema
+    first: pa.RecordBatch | None
+    batches: Iterator[pa.RecordBatch]
+    crs: SourceCrs | None
+
+    @property
+    def has_geometry(self) -> bool:
+        return bool(self.meta["geometry_type"])
+
+
+class File:
+    """A file whose layers are described and then streamed.
+
+    GDAL parses formats such as GeoJSON in full when it opens them.  So what was opened to describe stays
+    open to stream, where memory allows.
+    """
+
+    def __init__(self, path: Path, format_: Format) -> None:
+        self._path = path
+        self._format = format_
+        self._options = dict(format_.options)
+        self._held: dict[str | None, tuple[contextlib.ExitStack, _Opened]] = {}
+
+    def inspect(self) -> dict[str, Any]:
+        """Describe each layer: name, type, CRS, count, fields, encoding."""
+        encoding = charset.UTF8
+        if self._format.name == "Shapefile":
+            encoding = charset.of_dbf(self._path.with_suffix(".dbf"))
+            pyogrio.set_gdal_config_options({"SHAPE_ENCODING": encoding.name})
+        names = self._names()
+        most = max(1, HELD_BYTES // max(self._path.stat().st_size, 1))
+        layers = []
+        for name in names:
+            stack = contextlib.ExitStack()
+            opened = self._open(name, stack)
+            layers.append(
+                self._described(opened) | {"encoding": encoding.name, "encoding_guessed": encoding.guessed}
+            )
+            if len(self._held) < most:
+                self._held[name] = stack, opened
+            else:
+                stack.close()
+        return {"layers": layers}
+
+    def _names(self) -> list[str | None]:
+        if self._format.single:
+            return [None]
+        return [str(name) for name in pyogrio.list_layers(self._path)[:, 0]]
+
+    def _open(self, name: str | None, stack: contextlib.ExitStack) -> _Opened:
+        source = open_arrow(
+            self._path, layer=name, use_pyarrow=True, return_fids=True, batch_size=BATCH_ROWS, **self._options
         )
-    return {"layers": layers}
+        meta, reader = stack.enter_context(source)
+        first = next(reader, None)
+        batches = iter(reader) if first is None else itertools.chain([first], reader)
+        crs = source_crs(meta["crs"], lambda: self._bounds(name, first if meta["geometry_type"] else None))
+        return _Opened(name, meta, reader.schema, first, batches, crs)
+
+    def _bounds(self, name: str | None, first: pa.RecordBatch | None) -> Any:
+        """Of the layer where its header tells them, else of its first features."""
+        if first is None:
+            return None
+        if not self._format.parsed:
+            info = pyogrio.read_info(self._path, layer=name, force_total_bounds=True, **self._options)
+            return info["total_bounds"]
+        blobs = first.column(first.num_columns - 1).to_pylist()
+        return shapely.total_bounds(shapely.from_wkb(np.array(blobs, dtype=object), on_invalid="ignore"))
+
+    def _described(self, opened: _Opened) -> dict[str, Any]:
+        return {
+            "name": opened.name or "",
+            "geometry_type": str(opened.meta["geometry_type"] or ""),
+            "feature_count": self._count(opened),
+            "fields": columns.describe(opened.schema, has_geometry=opened.has_geometry),
+            "source_crs": opened.crs.label if opened.crs else "",
+            "crs_assumed": opened.first is not None and opened.crs is not None and opened.crs.assumed,
+            "crs_unknown": opened.first is not None and opened.crs is None,
+        }
+
+    def _count(self, opened: _Opened) -> int:
+        """Features, or -1 where nobody can tell before all were read."""
+        if opened.first is None:
+            return 0
+        if not opened.has_geometry:
+            rest = sum(len(batch) for batch in opened.batches)
+            opened.batches = iter(())
+            return rest
+        if self._format.parsed:
+            return -1
+        return int(pyogrio.read_info(self._path, layer=opened.name, **self._options)["features"])
+
+    def stream(self, name: str | None, sink: BinaryIO) -> dict[str, Any]:
+        """Write a layer's features as Arrow batches: fid, EWKB in EPSG:3857 (2D), then the fields.
+
+        :returns: the counts and bounds that only a whole pass can tell
+        """
+        stack, opened = self._held.pop(name, (None, None))
+        with stack or contextlib.ExitStack() as stack:
+            opened = opened or self._open(name, stack)
+            if opened.crs is None:
+                code = "unknown-crs"
+                raise UnfitError(code)
+            return _written(opened, Shapes(opened.crs.crs), sink)
 
 
-class SourceCrs:
-    """The CRS of a layer.
-
-    :ivar label: authority code such as "EPSG:32637", or the CRS's own name
-    :ivar assumed: the file names none, and its numbers look like degrees
-    """
-
-    def __init__(self, crs: pyproj.CRS, *, assumed: bool = False) -> None:
-        authority = crs.to_authority(min_confidence=70)
-        self.crs = crs
-        self.label = ":".join(authority) if authority else crs.name
-        self.assumed = assumed
-
-
-def source_crs(path: Path, *, layer: str) -> SourceCrs | None:
-    """The CRS a layer states, WGS 84 where it states none and its bounds are degrees, else ``None``."""
-    info = pyogrio.read_info(path, layer=layer)
-    if info["crs"]:
-        try:
-            crs = pyproj.CRS.from_user_input(info["crs"])
-            pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
-        except pyproj.exceptions.ProjError:
-            pass
-        else:
-            return SourceCrs(crs)
-    bounds = pyogrio.read_info(path, layer=layer, force_total_bounds=True)["total_bounds"]
-    if bounds is None or not np.all(np.isfinite(bounds)):
-        return SourceCrs(pyproj.CRS("EPSG:4326"), assumed=True)
-    west, south, east, north = bounds
-    if max(abs(west), abs(east)) <= 180 + DEGREE_SLACK and max(abs(south), abs(north)) <= 90 + DEGREE_SLACK:
-        return SourceCrs(pyproj.CRS("EPSG:4326"), assumed=True)
-    return None
-
-
-def stream(path: Path, *, layer: str, rows: int, sink: BinaryIO) -> dict[str, Any]:
-    """Write a layer's features as Arrow batches: fid, EWKB in EPSG:3857 (2D), then the fields.
-
-    :returns: the counts and bounds that only a whole pass can tell
-    """
-    crs = source_crs(path, layer=layer)
-    if crs is None:
-        code = "unknown-crs"
-        raise UnfitError(code)
-    shapes = Shapes(crs.crs)
+def _written(opened: _Opened, shapes: Shapes, sink: BinaryIO) -> dict[str, Any]:
+    plan = columns.plan(opened.schema, has_geometry=opened.has_geometry)
+    schema = pa.schema(
+        [
+            ("fid", pa.int64()),
+            ("geometry", pa.binary()),
+            *((f"c{n}", field.arrow) for n, field in enumerate(plan, 1)),
+        ]
+    )
     count = 0
-    with open_arrow(path, layer=layer, use_pyarrow=True, return_fids=True, batch_size=rows) as (
-        meta,
-        batches,
-    ):
-        has_geometry = _has_geometry(meta)
-        plan = columns.plan(batches.schema, has_geometry=has_geometry)
-        schema = pa.schema(
-            [
-                ("fid", pa.int64()),
-                ("geometry", pa.binary()),
-                *((f"c{n}", field.arrow) for n, field in enumerate(plan, 1)),
-            ]
-        )
-        with pa.ipc.new_stream(sink, schema) as writer:
-            for batch in batches:
-                fids = batch.column(0).to_numpy(zero_copy_only=False)
-                blobs = (
-                    batch.column(batch.num_columns - 1) if has_geometry else pa.nulls(len(batch), pa.binary())
-                )
-                geometry = shapes.take(fids, blobs)
-                fields = [column.convert(batch.column(column.index)) for column in plan]
-                writer.write_batch(
-                    pa.record_batch([batch.column(0).cast(pa.int64()), geometry, *fields], schema=schema)
-                )
-                count += len(batch)
+    with pa.ipc.new_stream(sink, schema) as writer:
+        for batch in opened.batches:
+            fids = batch.column(0).to_numpy(zero_copy_only=False)
+            blobs = (
+                batch.column(batch.num_columns - 1)
+                if opened.has_geometry
+                else pa.nulls(len(batch), pa.binary())
+            )
+            geometry = shapes.take(fids, blobs)
+            fields = [column.convert(batch.column(column.index)) for column in plan]
+            writer.write_batch(
+                pa.record_batch([batch.column(0).cast(pa.int64()), geometry, *fields], schema=schema)
+            )
+            count += len(batch)
     return {"row_count": count, "shapes": json.loads(json.dumps(shapes.report(), allow_nan=False))}
-
-
-def _has_geometry(meta: dict[str, Any]) -> bool:
-    return bool(meta["geometry_type"])

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -22,12 +22,9 @@ from typing import IO, Any
 import pyarrow as pa
 
 from ckanext.hdxjobs.errors import FAILURES, DetectError, PreviewError
+from ckanext.hdxjobs.geopreview.formats import Format
 
 log = logging.getLogger(__name__)
-
-#: Name that people know -> the GDAL driver that reads it.
-DRIVERS = {"GeoJSON": "GeoJSON", "KML": "LIBKML", "Shapefile": "ESRI Shapefile"}
-FORMATS = {driver: name for name, driver in DRIVERS.items()}
 
 PARSER = "ckanext.hdxjobs.geopreview.parser"
 #: Bytes that a report may have; one layer of 10,000 columns needs about one million.
@@ -58,43 +55,77 @@ class Limits:
 
 @dataclass
 class Stream:
-    """A layer's features on their way; ``report`` is filled once all batches were read."""
+    """A layer's features on their way.
+
+    :ivar report: filled once all batches were read
+    :ivar share_read: how much of the file was read, 0 to 1, or None: nobody can tell
+    """
 
     batches: Iterator[pa.RecordBatch]
     report: dict[str, Any]
+    share_read: Callable[[], float | None]
 
 
-def inspect(path: Path, *, driver: str, limits: Limits) -> list[dict[str, Any]]:
-    """What the layers of a file are; see ``parsing.inspect``."""
-    with _Child(path, driver=driver, limits=limits, request={"verb": "inspect"}) as child:
-        layers: list[dict[str, Any]] = child.finish()["layers"]
+class Readers:
+    """The children of a job, one a file.
+
+    The last one stays: what it parsed to describe a file need not be parsed again to stream it.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._child: _Child | None = None
+
+    def __enter__(self) -> Readers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child that is left."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.close()
+
+    def inspect(self, path: Path, *, format_: Format) -> list[dict[str, Any]]:
+        """What the layers of a file are; see ``parsing.File.inspect``."""
+        self.close()
+        child = self._start(path, format_, encoding=None)
+        layers: list[dict[str, Any]] = child.ask({"verb": "inspect"})["layers"]
+        self._child = child
         return layers
 
+    @contextlib.contextmanager
+    def stream(self, path: Path, *, format_: Format, layer: str, encoding: str) -> Iterator[Stream]:
+        """Features of a layer: fid, EWKB in EPSG:3857, fields; see ``parsing.File.stream``."""
+        if self._child is None or self._child.path != path:
+            self.close()
+            self._child = self._start(
+                path, format_, encoding=encoding if format_.name == "Shapefile" else None
+            )
+        request, report = {"verb": "stream", "layer": layer or None}, dict[str, Any]()
+        result = Stream(self._child.batches(request, report), report, self._child.share_read)
+        try:
+            yield result
+        except BaseException:
+            self.close()
+            raise
 
-@contextlib.contextmanager
-def stream(path: Path, *, driver: str, layer: str, encoding: str, limits: Limits) -> Iterator[Stream]:
-    """Features of a layer: fid, EWKB in EPSG:3857, fields; see ``parsing.stream``."""
-    request = {
-        "verb": "stream",
-        "layer": layer,
-        "encoding": encoding if driver == DRIVERS["Shapefile"] else None,
-    }
-    with _Child(path, driver=driver, limits=limits, request=request) as child:
-        result = Stream(batches=iter(()), report={})
-        result.batches = child.batches(result.report)
-        yield result
+    def _start(self, path: Path, format_: Format, *, encoding: str | None) -> _Child:
+        return _Child(path, format_, driver=format_.drivers[0], encoding=encoding, limits=self._limits)
 
 
 class _Child:
-    """One run of the parser; always killed and reaped at the end."""
+    """A parser and the conversation with it; closed by its first failure."""
 
-    def __init__(self, path: Path, *, driver: str, limits: Limits, request: dict[str, Any]) -> None:
-        self._path, self._driver, self._limits = path, driver, limits
-        self._request = request
+    def __init__(
+        self, path: Path, format_: Format, *, driver: str, encoding: str | None, limits: Limits
+    ) -> None:
+        self.path = path
+        self._format, self._limits = format_, limits
         self._timed_out = threading.Event()
-
-    def __enter__(self) -> _Child:
-        folder = self._path.parent
+        folder = path.parent
         self._report, report_fd = _pipe()
         with (folder / ERROR_LOG).open("wb") as errors:
             self._process = subprocess.Popen(  # noqa: S603 (own module, no shell, no user text in argv)
@@ -108,36 +139,79 @@ class _Child:
                 start_new_session=True,
             )
         os.close(report_fd)
-        self._clock = threading.Timer(self._limits.timeout_s, self._expire)
-        self._clock.daemon = True
-        self._clock.start()
-        self._send(report_fd)
-        return self
+        self._clock = threading.Timer(0, self._expire)
+        self._send(
+            {
+                "path": str(path),
+                "driver": driver,
+                "format": format_.name,
+                "encoding": encoding,
+                "report_fd": report_fd,
+                "parent_pid": os.getpid(),
+                "timeout_s": limits.timeout_s,
+                "memory_bytes": limits.memory_bytes,
+            }
+        )
 
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Kill and reap it, whatever it does."""
         self._clock.cancel()
         self._kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._report):
             with contextlib.suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]
-        (self._path.parent / ERROR_LOG).unlink(missing_ok=True)
+        (self.path.parent / ERROR_LOG).unlink(missing_ok=True)
 
-    def _send(self, report_fd: int) -> None:
-        request = {
-            **self._request,
-            "path": str(self._path),
-            "driver": self._driver,
-            "format": FORMATS[self._driver],
-            "report_fd": report_fd,
-            "parent_pid": os.getpid(),
-            "timeout_s": self._limits.timeout_s,
-            "memory_bytes": self._limits.memory_bytes,
-        }
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The child's report on a request; every other answer is an error."""
+        self._begin(request)
+        try:
+            return self._finish()
+        except BaseException:
+            self.close()
+            raise
+
+    def batches(self, request: dict[str, Any], report: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+        """The child's batches, each checked in full; afterwards ``report`` is filled."""
+        self._begin(request)
+        try:
+            try:
+                with pa.ipc.open_stream(self._process.stdout) as features:
+                    for batch in features:
+                        batch.validate(full=True)
+                        yield batch
+            except (pa.ArrowException, OSError) as error:
+                self._finish()
+                raise self._crashed() from error
+            report.update(self._finish())
+        except BaseException:
+            self.close()
+            raise
+
+    def share_read(self) -> float | None:
+        """How far the child is in its file, by the kernel's word; None where it is not reading it."""
+        process = Path(f"/proc/{self._process.pid}")
+        with contextlib.suppress(OSError, ValueError):
+            for link in (process / "fd").iterdir():
+                if os.readlink(link) == str(self.path):
+                    position = int((process / "fdinfo" / link.name).read_text().split()[1])
+                    return min(position / self.path.stat().st_size, 1.0)
+        return None
+
+    def _begin(self, request: dict[str, Any]) -> None:
+        """Send a request; its time begins."""
+        self._clock = threading.Timer(self._limits.timeout_s, self._expire)
+        self._clock.daemon = True
+        self._clock.start()
+        self._send(request)
+
+    def _send(self, message: dict[str, Any]) -> None:
         stdin = self._process.stdin
         assert stdin is not None  # noqa: S101 (for the type checker: it was asked for)
-        with contextlib.suppress(BrokenPipeError), stdin:
-            stdin.write(json.dumps(request).encode())
+        with contextlib.suppress(BrokenPipeError):
+            stdin.write(json.dumps(message).encode() + b"\n")
+            stdin.flush()
 
     def _expire(self) -> None:
         self._timed_out.set()
@@ -147,21 +221,9 @@ class _Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
-    def batches(self, report: dict[str, Any]) -> Iterator[pa.RecordBatch]:
-        """The child's batches, each checked in full; afterwards ``report`` is filled."""
-        try:
-            with pa.ipc.open_stream(self._process.stdout) as features:
-                for batch in features:
-                    batch.validate(full=True)
-                    yield batch
-        except (pa.ArrowException, OSError) as error:
-            self.finish()
-            raise self._crashed() from error
-        report.update(self.finish())
-
-    def finish(self) -> dict[str, Any]:
-        """The child's report; every other end of the child is an error."""
-        text = self._report.read(MAX_REPORT_BYTES + 1)
+    def _finish(self) -> dict[str, Any]:
+        text = self._report.readline(MAX_REPORT_BYTES + 1)
+        self._clock.cancel()
         if self._timed_out.is_set():
             raise DetectError("too-slow", limit=round(self._limits.timeout_s))
         try:
@@ -178,11 +240,9 @@ class _Child:
         self._kill()
         status = self._process.wait()
         with contextlib.suppress(OSError):
-            tail = (self._path.parent / ERROR_LOG).read_bytes()[-2000:].decode("utf-8", "replace")
-            log.warning(
-                "parser ended with status %s while reading %s: %s", status, FORMATS[self._driver], tail
-            )
-        return DetectError("reader-crashed", format=FORMATS[self._driver])
+            tail = (self.path.parent / ERROR_LOG).read_bytes()[-2000:].decode("utf-8", "replace")
+            log.warning("parser ended with status %s while reading %s: %s", status, self._format.name, tail)
+        return DetectError("reader-crashed", format=self._format.name)
 
 
 def _pipe() -> tuple[IO[bytes], int]:

@@ -105,8 +105,8 @@ class Layer:
 
     :ivar layer_id: stable public id, the same for each generation (``rules.layer_id``)
     :ivar path: what the reader opens; inside the job's folder
-    :ivar driver: the one GDAL driver that may open it
-    :ivar name_in_file: the layer's name as GDAL lists it
+    :ivar format: a name of ``formats.FORMATS``
+    :ivar name_in_file: the layer's name as GDAL lists it; "" in a file of one layer
     :ivar source_crs: authority code such as "EPSG:32637", or the CRS's name
     :ivar feature_count: features in the file, or -1 when the driver cannot tell before reading
     """
@@ -115,7 +115,7 @@ class Layer:
     resource_id: str
     generation: int
     path: Path
-    driver: str
+    format: str
     name: str
     name_in_file: str
     geometry_type: str
