@@ -38,7 +38,9 @@ def test_a_mapped_address_is_judged_by_what_it_maps():
 @pytest.mark.parametrize(
     "url",
     ["http://10.0.0.1/", "https://[::1]/", "http://169.254.169.254/latest/meta-data", "http://example.org:22/", "file:///etc/passwd",
-     "http:///x", "", "example.org", "http://example.org:99999/", "http://[fe80::1%25eth0]/"],
+     "http:///x", "", "example.org", "http://example.org:99999/", "http://[fe80::1%25eth0]/", "http://127.1/", "http://0x7f.1/",
+     "http://2130706433/", "http://１２７.0.0.1/", "http://127。0。0。1/", "http://localhost/", "http://a.localhost./", "http://0/",
+     "http://example.org:0/", "http://168.63.129.16/"],
 )  # fmt: skip
 def test_links_into_the_house_are_blocked_before_any_name_is_resolved(url):
     with pytest.raises(FetchError) as caught:
@@ -57,6 +59,24 @@ def test_links_into_the_house_are_blocked_before_any_name_is_resolved(url):
 )
 def test_links_to_the_web_pass(url):
     assert Gate().check(url).hostname == "example.org"
+
+
+@pytest.mark.parametrize(
+    "host", ["8.8.8.8", "[2606:4700:4700::1111]", "x1.org", "1.example", "0xbeef.example", "münchen.example"]
+)
+def test_public_addresses_and_names_with_digits_pass(host):
+    assert Gate().check(f"http://{host}/x")
+
+
+def test_a_gate_for_a_server_of_the_sites_own_opens_for_that_server_alone():
+    gate = Gate().with_server_of("http://ckan:5000/upload")
+    assert gate.exempts("ckan", 5000)
+    assert not gate.exempts("ckan", 80)
+    assert not gate.exempts("db", 5000)
+
+
+def test_a_gate_does_not_open_for_what_is_no_url():
+    assert Gate().with_server_of("http://ckan:port/") == Gate()
 
 
 @pytest.mark.parametrize(

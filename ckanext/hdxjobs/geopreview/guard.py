@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import string
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,11 +85,29 @@ def _inner(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 
 
 def _is_private_literal(host: str) -> bool:
-    """Whether a host is an address, and not a public one: known without asking a name server or a proxy."""
+    """Whether a host is not public by its spelling: known without asking a name server or a proxy."""
+    # What clients make of a host before they resolve it: full-width digits and ideographic full stops.
+    plain = unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".")
     try:
-        return not is_public(ipaddress.ip_address(host.split("%", 1)[0]))
+        return not is_public(ipaddress.ip_address(plain.split("%", 1)[0]))
     except ValueError:
-        return False
+        return plain.rpartition(".")[2].lower() == "localhost" or _is_odd_number(plain)
+
+
+def _is_odd_number(host: str) -> bool:
+    """Whether a host is an address in a spelling of old, such as "127.1", "0x7f.1" or "2130706433".
+
+    A name never ends in a number (https://url.spec.whatwg.org/#ends-in-a-number-checker); nobody links like that
+    in good faith.
+    """
+    last = host.rpartition(".")[2].lower()
+    return last.isdecimal() or (last.startswith("0x") and all(c in string.hexdigits for c in last[2:]))
+
+
+def _server(parts: SplitResult) -> tuple[str, int]:
+    """Host and port of a URL; "" or 0 where it has none."""
+    port = DEFAULT_PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
+    return (parts.hostname or "").rstrip("."), port
 
 
 @dataclass(frozen=True)
@@ -107,6 +127,14 @@ class Gate:
             for entry in self.hosts_allowed
         )
 
+    def with_server_of(self, url: str) -> Gate:
+        """A gate that also lets pass what goes to the server of this URL, which the site's configuration names."""
+        try:
+            host, port = _server(urlsplit(url))
+        except ValueError:
+            return self
+        return Gate(self.hosts_allowed | {f"[{host}]:{port}"})
+
     def check(self, url: str) -> SplitResult:
         """The parts of a URL that may be fetched, as far as one can tell before its name is resolved.
 
@@ -114,7 +142,7 @@ class Gate:
         """
         try:
             parts = urlsplit(url)
-            host, port = parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
+            host, port = _server(parts)
         except ValueError as error:
             raise FetchError("link-blocked") from error
         if parts.scheme not in DEFAULT_PORTS or not host:
@@ -126,9 +154,11 @@ class Gate:
     def addresses(self, host: str, port: int) -> list[str]:
         """The addresses of a host, all of them public.
 
-        :raises BlockedError: one of them is not
+        :raises BlockedError: one of them is not, or it is not a port of the web
         :raises OSError: the name cannot be resolved
         """
+        if port not in DEFAULT_PORTS.values() and not self.exempts(host, port):
+            raise BlockedError(host)
         answers = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
         found = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
         if not self.exempts(host, port):
@@ -163,10 +193,19 @@ def adapter(gate: Gate, *, opened: Callable[[socket.socket], None] = lambda _: N
     class SecurePool(urllib3.connectionpool.HTTPSConnectionPool):
         ConnectionCls = SecureConnection
 
+    pools = {"http": PlainPool, "https": SecurePool}
+
     class CheckedAdapter(HTTPAdapter):
         def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
             super().init_poolmanager(*args, **kwargs)
-            self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+            self.poolmanager.pool_classes_by_scheme = pools
+
+        def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+            manager = super().proxy_manager_for(proxy, **kwargs)
+            # A SOCKS proxy needs connections of its own kind.
+            if proxy.lower().startswith("http"):
+                manager.pool_classes_by_scheme = pools
+            return manager
 
     return CheckedAdapter(max_retries=0)
 
