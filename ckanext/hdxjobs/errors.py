@@ -18,39 +18,14 @@ error's ``params``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from ckanext.hdxjobs.messages import Failure, NoticeText
 
 
 def N_(text: str) -> str:
     """Mark a text for extraction; it is translated where it is shown."""
     return text
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A row of the table of failures.
-
-    :ivar code: stable slug that users, logs and other programs see
-    :ivar state: the preview's end state, "failed" or "unsupported"
-    :ivar retryable: may the same file succeed later without anybody changing it?
-    :ivar error_type: the original HDX stack's slug that old clients know
-    """
-
-    code: str
-    message: str
-    advice: str
-    state: str = "failed"
-    retryable: bool = False
-    error_type: str = "unknown"
-
-
-@dataclass(frozen=True)
-class NoticeText:
-    """A row of the table of notices: what is said about a preview that is ready."""
-
-    code: str
-    message: str
 
 
 # A table: one text a line, however long.
@@ -132,7 +107,7 @@ _FAILURES = (
     ),
     Failure(
         "file-too-big",
-        N_("The file is larger than the limit of {limit} for map previews."),
+        N_("The file is larger than the limit of {limit} for map previews: it has at least {found}."),
         N_("Visitors can still download it. For a map, upload a smaller or simplified version, or ask the portal's staff to raise the limit."),
         error_type="file-too-large",
     ),
@@ -179,6 +154,26 @@ _FAILURES = (
         N_("The uploaded file is not in the portal's storage."),
         N_("Upload the file again. If that does not help, tell the portal's staff."),
         error_type="missing-url",
+    ),
+    Failure(
+        "file-unreadable",
+        N_("The uploaded file lies where the portal's workers are not allowed to read it."),
+        N_("Nothing is wrong with the file. Tell the portal's staff; the chapter \"Where uploads are kept\" of the manual says what workers need."),
+        error_type="missing-url",
+    ),
+    Failure(
+        "storage-unavailable",
+        N_("The portal's storage does not give out the uploaded file at the moment."),
+        N_("Nothing is wrong with the file; the preview will be tried again."),
+        retryable=True,
+        error_type="timeout",
+    ),
+    Failure(
+        "disk-full",
+        N_("The portal has no room left on its disk to work on this file."),
+        N_("Nothing is wrong with the file; the preview will be tried again. If this lasts, tell the portal's staff."),
+        retryable=True,
+        error_type="pushing-to-postgis-problem",
     ),
     Failure(
         "empty-file",
@@ -250,6 +245,8 @@ class PreviewError(HdxJobsError):
     :param params: values for the placeholders of its message; plain str, int or float
     """
 
+    retry_after_s: int | None = None
+
     def __init__(self, code: str, **params: Any) -> None:
         self.failure = FAILURES[code]
         self.params = params
@@ -261,7 +258,14 @@ class PreviewError(HdxJobsError):
 
 
 class FetchError(PreviewError):
-    """The bytes could not be had."""
+    """The bytes could not be had.
+
+    :param retry_after_s: seconds that the other side wants to be left alone
+    """
+
+    def __init__(self, code: str, *, retry_after_s: int | None = None, **params: Any) -> None:
+        super().__init__(code, **params)
+        self.retry_after_s = retry_after_s
 
 
 class DetectError(PreviewError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import psycopg2
@@ -12,7 +13,8 @@ import pytest
 from ckan import model
 from werkzeug.datastructures import FileStorage
 
-from ckanext.hdxjobs.geopreview import job, mirror, record
+from ckanext.hdxjobs.errors import FetchError
+from ckanext.hdxjobs.geopreview import attempt, job, mirror, record
 
 Call = Callable[..., Any]
 
@@ -244,6 +246,18 @@ def test_a_link_that_nobody_answers_is_tried_again_later(
     found = row(resource["id"])
     assert (found["state"], found["error_code"]) == ("retrying", "link-unreachable")
     assert 25 < (found["next_at"] - found["started_at"]).total_seconds() < 60
+
+
+def test_a_server_that_asks_for_time_is_left_alone_for_as_long(
+    dataset: dict[str, Any], call: Call, row: Callable[[str], dict[str, Any]]
+) -> None:
+    resource = call("resource_create", package_id=dataset["id"], url="https://a.example/x", format="KML")
+    claim = attempt.claim(resource["id"], 1)
+    assert claim is not None
+    attempt.fail(claim, FetchError("link-unreachable", reason="HTTP 503", retry_after_s=900))
+    found = row(resource["id"])
+    assert found["state"] == "retrying"
+    assert found["next_at"] >= found["started_at"] + timedelta(seconds=900)
 
 
 def test_the_map_database_away_is_tried_again_and_the_message_says_so(

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import mapbox_vector_tile
 import psycopg2
 import pytest
+import weblinks
 from psycopg2 import sql
 
 from ckanext.hdxjobs.geopreview import db, detect, load, prepare, publish, pyramid, reader, tiles
@@ -206,3 +207,22 @@ def imported(
         return Imported(tables, tile_sets, said, geo, tile_reader)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def web() -> Iterator[Any]:
+    """A web server on 127.0.0.1 for the whole run."""
+    with weblinks.serving() as server:
+        yield server
+
+
+@pytest.fixture
+def site(web: Any) -> Any:
+    """The web server, with nobody's visits on its list."""
+    web.visits.clear()
+    return web
+
+
+@pytest.fixture
+def origin(site: Any) -> str:
+    return f"http://127.0.0.1:{site.server_address[1]}"

@@ -52,6 +52,11 @@ def test_each_attempt_waits_longer_up_to_an_hour(attempt: int, delay_s: int) -> 
     assert remedies.delay_s(attempt=attempt, waited_s=0) == delay_s
 
 
+@pytest.mark.parametrize(("asked_s", "delay_s"), [(None, 120), (5, 120), (900, 900), (10**9, 3600)])
+def test_a_server_that_asks_for_time_gets_it_up_to_an_hour(asked_s: int | None, delay_s: int) -> None:
+    assert remedies.delay_s(attempt=2, waited_s=0, asked_s=asked_s) == delay_s
+
+
 def test_nobody_waits_longer_than_a_day() -> None:
     assert remedies.delay_s(attempt=9, waited_s=remedies.PATIENCE_S - 3599) is None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ckanext.hdxjobs.errors import FetchError
 from ckanext.hdxjobs.geopreview import workplace
 
 A_JOB = """
@@ -73,3 +74,21 @@ def test_what_is_not_ours_stays(tmp_path: Path) -> None:
     (tmp_path / (workplace.PREFIX + "file")).write_bytes(b"")
     assert workplace.drop_left(tmp_path, older_than_s=-1, young_s=-1) == 0
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_disk_that_is_full_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(FetchError) as caught, workplace.made(tmp_path), open("/dev/full", "wb") as full:
+        full.write(b"x" * 10_000_000)
+    assert (caught.value.code, caught.value.failure.retryable) == ("disk-full", True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_trouble_with_files_is_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), workplace.made(tmp_path) as folder:
+        (folder / "nothing").read_bytes()
+
+
+def test_what_cannot_fit_is_refused_before_it_is_begun(tmp_path: Path) -> None:
+    workplace.require_room(tmp_path, 0)
+    with pytest.raises(FetchError, match="no room"):
+        workplace.require_room(tmp_path, 10**18)

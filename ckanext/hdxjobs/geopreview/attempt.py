@@ -98,7 +98,9 @@ def fail(claimed: Claim, error: PreviewError, *, notices: Sequence[Notice] = ())
     def broken(row: Row, stamp: str) -> dict[str, Any]:
         waited_s = (row["clock"] - row["queued_at"]).total_seconds()
         delay_s = (
-            remedies.delay_s(attempt=claimed.attempt, waited_s=waited_s) if error.failure.retryable else None
+            remedies.delay_s(attempt=claimed.attempt, waited_s=waited_s, asked_s=error.retry_after_s)
+            if error.failure.retryable
+            else None
         )
         values = _failure_values(error) | {"notices": [asdict(notice) for notice in notices]}
         if delay_s is not None:

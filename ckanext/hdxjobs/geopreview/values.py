@@ -8,7 +8,7 @@ around the antimeridian (RFC 7946, 5.2).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -55,11 +55,24 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A file that has to be fetched by HTTP.
+
+    :ivar is_own: the site made this URL for a file of its own, so that it may lead to any address
+    :ivar headers: for the request of this very URL; no redirect gets them
+    """
+
+    url: str
+    is_own: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
 class Source:
     """Where a resource's bytes are.  Exactly one of the two ways is set.
 
     :ivar open_upload: opens the file in CKAN's storage; yields chunks of bytes
-    :ivar link: http(s) URL of a file that CKAN only links to
+    :ivar link: of a file elsewhere, or of an upload that can only be had through the site
     """
 
     resource_id: str
@@ -67,12 +80,15 @@ class Source:
     file_name: str
     declared_format: str
     open_upload: Callable[[], Iterator[bytes]] | None = None
-    link: str | None = None
+    link: Link | None = None
 
 
 @dataclass(frozen=True)
 class Download:
-    """A file on the worker's disk, inside the job's own folder."""
+    """A file on the worker's disk, inside the job's own folder.
+
+    :ivar file_name: as the server calls it, else as the resource's URL does
+    """
 
     resource_id: str
     generation: int

@@ -1,11 +1,13 @@
 """A job's own folder for what it downloads and unpacks.
 
 It is locked as long as the job lives, and the kernel lets go of the lock whatever way the job ends: so
-the sweep knows at once which folders a killed job left behind.
+the sweep knows at once which folders a killed job left behind.  A disk that is full is told as such,
+whoever meets it.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -15,12 +17,45 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ckanext.hdxjobs.errors import FetchError
+
 PREFIX = "hdxjobs-"
+
+#: Bytes that a download leaves free for everybody else on the disk.
+SPARE_BYTES = 64 * 1024**2
 
 
 @contextmanager
 def made(parent: Path) -> Iterator[Path]:
-    """A new folder, readable by nobody else; gone at the end."""
+    """A new folder, readable by nobody else; gone at the end.
+
+    :raises FetchError: code "disk-full", from whatever could not be written inside
+    """
+    with _told_when_full(), _folder(parent) as folder:
+        yield folder
+
+
+def require_room(folder: Path, byte_count: int) -> None:
+    """Refuse to begin what cannot end well.
+
+    :raises FetchError: code "disk-full"
+    """
+    if shutil.disk_usage(folder).free < byte_count + SPARE_BYTES:
+        raise FetchError("disk-full")
+
+
+@contextmanager
+def _told_when_full() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise FetchError("disk-full") from error
+        raise
+
+
+@contextmanager
+def _folder(parent: Path) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
