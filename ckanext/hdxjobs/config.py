@@ -43,6 +43,18 @@ class GeoSettings:
 
 
 @dataclass(frozen=True)
+class SiteSettings:
+    """How a worker reaches this site.
+
+    :ivar base_url: without a slash at its end
+    :ivar secret: CKAN's own, which all its processes share
+    """
+
+    base_url: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class TileSettings:
     """What a web request may use of the map database."""
 
@@ -128,6 +140,14 @@ def geo_settings() -> GeoSettings:
         work_folder=Path(str(_option("geopreview.work_folder") or tempfile.gettempdir())),
         link_hosts_allowed=frozenset(hosts if isinstance(hosts, list) else str(hosts or "").split()),
         download_proxy=tk.config.get("ckan.download_proxy") or None,
+    )
+
+
+def site_settings() -> SiteSettings:
+    """Settings of uploads that a worker can only have through the site."""
+    return SiteSettings(
+        base_url=str(_option("internal_base_url") or tk.config["ckan.site_url"]).rstrip("/"),
+        secret=str(tk.config["SECRET_KEY"]),
     )
 
 

@@ -1,7 +1,7 @@
 """The URL door: tiles, TileJSON, the map's files, the status panel and its retry; browsers' events and their page.
 
 Every request is authorised like ``resource_show`` before anything is said: what a visitor may not see
-answers byte for byte like what does not exist.
+answers byte for byte like what does not exist.  Uploads are only for workers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from werkzeug.datastructures import Headers
 from ckanext.hdxjobs import config, files
 from ckanext.hdxjobs.analytics import beacon, capture, report
 from ckanext.hdxjobs.errors import PoolBusy
-from ckanext.hdxjobs.geopreview import record, tiles
+from ckanext.hdxjobs.geopreview import handover, permit, record, tiles
 from ckanext.hdxjobs.geopreview.values import TileSet
 
 log = logging.getLogger(__name__)
@@ -81,6 +81,13 @@ def tile(layer_id: str, version: str, z: str, x: str, y: str) -> Response:
 def tilejson(layer_id: str) -> Response:
     """TileJSON 3 of a layer's live version."""
     return _served(layer_id, _tilejson)
+
+
+@hdxjobs.route("/hdxjobs/upload/<resource_id>")
+def upload(resource_id: str) -> Response:
+    """An upload, for a worker with a permit; whoever has none learns nothing, not even whether it exists."""
+    answer = handover.download(resource_id, permit_shown=tk.request.headers.get(permit.HEADER, ""))
+    return answer or _text(403, "Only workers of this site are served here")
 
 
 @hdxjobs.route("/hdxjobs/<path:name>")

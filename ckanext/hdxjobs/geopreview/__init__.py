@@ -16,7 +16,8 @@ The hallway, in the order a file walks it (the alphabet hides it)::
 Beside the hallway: ``attempt`` (a worker's changes of the row), ``pulse`` (its heartbeat), ``mirror``
 (extras, search index, view), ``sweep`` (the janitor); ``parser`` with ``parsing``, ``columns``,
 ``crs``, ``shapes``, ``charset`` and ``extent`` (what runs in the child process) and ``reader`` (the parent's side
-of it); ``sniff``, ``unzip``, ``guard`` (suspicion); ``rows``, ``transfer`` (binary COPY); ``pyramid``,
+of it); ``storages``, ``courier``, ``headers`` (where files are and how links are fetched), ``permit`` and
+``handover`` (an upload by way of the site); ``sniff``, ``unzip``, ``guard`` (suspicion); ``rows``, ``transfer`` (binary COPY); ``pyramid``,
 ``thinning``, ``cutting``, ``bake`` (what preparing is made of); ``answer``, ``legacy`` (the words of the
 status and of old clients); ``preview``, ``db`` (the two databases); ``rules``, ``formats``, ``remedies``,
 ``values``.
