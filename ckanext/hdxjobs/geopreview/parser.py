@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import json
 import math
 import os
@@ -64,6 +65,8 @@ def main() -> None:
     setup = json.loads(sys.stdin.buffer.readline())
     report_to = os.fdopen(int(setup["report_fd"]), "w", encoding="utf-8")
     lock_down(setup)
+    # Batches are arrays of hundreds of thousands of objects without cycles, and the process is short-lived.
+    gc.disable()
     answers = conversation(setup)
     next(answers)
     for line in sys.stdin.buffer:

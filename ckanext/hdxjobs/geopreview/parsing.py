@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -174,7 +175,7 @@ def _written(opened: _Opened, shapes: Shapes, sink: BinaryIO) -> dict[str, Any]:
     )
     count = 0
     with pa.ipc.new_stream(sink, schema) as writer:
-        for batch in opened.batches:
+        for batch in _ahead(opened.batches):
             fids = batch.column(0).to_numpy(zero_copy_only=False)
             blobs = (
                 batch.column(batch.num_columns - 1)
@@ -188,3 +189,12 @@ def _written(opened: _Opened, shapes: Shapes, sink: BinaryIO) -> dict[str, Any]:
             )
             count += len(batch)
     return {"row_count": count, "shapes": json.loads(json.dumps(shapes.report(), allow_nan=False))}
+
+
+def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same batches; GDAL parses the next one, without Python's lock, while this one is worked on."""
+    with ThreadPoolExecutor(max_workers=1) as gdal:
+        coming = gdal.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = gdal.submit(next, batches, None)
+            yield batch

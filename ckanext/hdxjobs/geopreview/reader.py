@@ -7,6 +7,7 @@ hang, a memory blow-up, ends here as an error with a code, and the worker lives.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import logging
 import os
@@ -30,6 +31,9 @@ PARSER = "ckanext.hdxjobs.geopreview.parser"
 #: Bytes that a report may have; one layer of 10,000 columns needs about one million.
 MAX_REPORT_BYTES = 16 * 1024**2
 ERROR_LOG = "parser.log"
+#: What a pipe may hold, so that parser and worker seldom wait for each other; a user may take so much (pipe(7)).
+PIPE_BYTES = 1024**2
+
 
 ENVIRONMENT = {
     "LANG": "C.UTF-8",
@@ -41,7 +45,7 @@ ENVIRONMENT = {
     "GDAL_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
-    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_ARENA_MAX": "4",
 }
 
 
@@ -139,6 +143,8 @@ class _Child:
                 start_new_session=True,
             )
         os.close(report_fd)
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self._process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)  # type: ignore[arg-type]
         self._clock = threading.Timer(0, self._expire)
         self._send(
             {
