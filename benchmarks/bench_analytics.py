@@ -2,55 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
-from dataclasses import dataclass
-from datetime import datetime, timezone
 from importlib.metadata import version
-from pathlib import Path
 
 from benchmarks import analytics_delivery as delivery
 from benchmarks import analytics_requests as requests
+from benchmarks import report
 from benchmarks.measure import Latencies, Visitor
 from benchmarks.one_request import WARM_UP
+from benchmarks.report import Line
 from devstack import outbox, postgres
 from devstack.fakes import client
-from devstack.steps import say, step
+from devstack.steps import step
 
-REPORT = Path(__file__).with_name("README.md")
-BEGIN = "<!-- analytics: written by ./dev bench analytics -->\n"
-END = "<!-- end of analytics -->\n"
 TIMES = 3
-
-
-@dataclass(frozen=True)
-class Line:
-    """A row of the report.
-
-    :ivar wanted: what issue 4 asks for; "" = it asks for the number only
-    :ivar met: whether it is so; None = there is nothing to meet
-    """
-
-    what: str
-    found: str
-    wanted: str = ""
-    met: bool | None = None
-
-    def row(self) -> str:
-        verdict = "" if self.met is None else ("yes" if self.met else "**no**")
-        return f"| {self.what} | {self.found} | {self.wanted} | {verdict} |"
 
 
 def main() -> None:
     job_rate, lines = _requests()
     lines += _speeds(job_rate)
-    _write(lines)
-    for line in lines:
-        say(f"  {line.what}: {line.found}" + ("" if line.met is None else f" (wanted {line.wanted})"))
-    say(f"\n  report    {REPORT}")
-    if any(line.met is False for line in lines):
-        sys.exit(1)
+    report.write("analytics", [report.table(lines)], packages=_packages())
+    report.close(lines)
 
 
 def _requests() -> tuple[float, list[Line]]:
@@ -186,23 +157,8 @@ def _median(dsn: str, fake: client.Fake, sink: str, count: int, visitors: int) -
     return sorted(runs, key=lambda each: each.seconds)[TIMES // 2]
 
 
-def machine() -> str:
-    """What it ran on."""
-    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    ((server,),) = outbox.run(postgres.url(postgres.SUPERUSER, "postgres"), "SHOW server_version")
-    packages = ", ".join(f"{name} {version(name)}" for name in ("ckan", "rq", "requests", "psycopg2"))
-    return (
-        f"{os.cpu_count()} cores, {memory_gb:.0f} GB, {platform.system()} {platform.release().partition('-')[0]}; "
-        f"Python {platform.python_version()}, PostgreSQL {server}, {packages}"
-    )
-
-
-def _write(lines: list[Line]) -> None:
-    rows = ["| what | measured | wanted | met |", "|---|---|---|---|", *(line.row() for line in lines)]
-    when = datetime.now(timezone.utc).strftime("%Y-%m-%d")
-    part = f"{BEGIN}\n{when}; {machine()}.\n\n" + "\n".join(rows) + f"\n\n{END}"
-    before, _, rest = REPORT.read_text(encoding="utf-8").partition(BEGIN)
-    REPORT.write_text(before + part + rest.partition(END)[2], encoding="utf-8")
+def _packages() -> str:
+    return ", ".join(f"{name} {version(name)}" for name in ("ckan", "rq", "requests", "psycopg2"))
 
 
 if __name__ == "__main__":
