@@ -101,3 +101,28 @@ def dbf(rows: list[bytes], *, language: int = 0, width: int = 40) -> bytes:
     header = struct.pack("<4B I H H 17x B 2x", 3, 126, 1, 1, len(rows), 32 + 32 + 1, length, language)
     column = struct.pack("<11s c 4x B B 14x", b"NAME", b"C", width, 0)
     return header + column + b"\r" + b"".join(b" " + row.ljust(width) for row in rows) + b"\x1a"
+
+
+def wkb_of(number: int, body: bytes) -> bytes:
+    """Little-endian well-known binary of a type."""
+    return struct.pack("<BI", 1, number) + body
+
+
+def vertices(pairs: Any) -> bytes:
+    """Vertices as well-known binary counts and lists them."""
+    return struct.pack("<I", len(pairs)) + np.array(pairs, "<f8").tobytes()
+
+
+def curve(number: int, pairs: Any) -> bytes:
+    """A line (2) or a string of arcs (8)."""
+    return wkb_of(number, vertices(pairs))
+
+
+def container(number: int, *members: bytes) -> bytes:
+    """A collection, a compound curve or another type that holds geometries."""
+    return wkb_of(number, struct.pack("<I", len(members)) + b"".join(members))
+
+
+def curve_polygon(*rings: bytes) -> bytes:
+    """A polygon whose rings are curves."""
+    return container(10, *rings)

@@ -11,36 +11,65 @@ import pyproj
 DEGREE_SLACK = 0.001
 
 
+#: What programs call the CRS of data that has none.
+NAMELESS = frozenset({"", "unknown", "unnamed", "undefined", "undefined srs", "undefined cartesian srs"})
+
+
 class SourceCrs:
     """The CRS of a layer.
 
-    :ivar label: authority code such as "EPSG:32637", or the CRS's own name
+    :ivar label: authority code such as "EPSG:32637", or the CRS's own name, or what kind it is
     :ivar assumed: the file names none, and its numbers look like degrees
     """
 
     def __init__(self, crs: pyproj.CRS, *, assumed: bool = False) -> None:
-        authority = crs.to_authority(min_confidence=70)
         self.crs = crs
-        self.label = ":".join(authority) if authority else crs.name
+        self.label = _label(crs)
         self.assumed = assumed
 
 
 def source_crs(stated: str | None, bounds: Callable[[], Sequence[float] | None]) -> SourceCrs | None:
     """The CRS a layer states, WGS 84 where it states none and its bounds are degrees, else ``None``.
 
+    A local grid (of a building site, a mine) is a CRS that is stated but has no place on Earth: none.
+
     :param stated: authority code or WKT
     :param bounds: (west, south, east, north) of the layer's own coordinates; asked only when they decide
     """
-    if stated:
-        try:
-            crs = pyproj.CRS.from_user_input(stated)
-            pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
-        except pyproj.exceptions.ProjError:
-            pass
-        else:
-            return SourceCrs(crs)
-    found = bounds()
-    return SourceCrs(pyproj.CRS("EPSG:4326"), assumed=True) if _are_degrees(found) else None
+    crs = _readable(stated)
+    if crs is not None:
+        return SourceCrs(crs) if _is_on_earth(crs) else None
+    return SourceCrs(pyproj.CRS("EPSG:4326"), assumed=True) if _are_degrees(bounds()) else None
+
+
+def _readable(stated: str | None) -> pyproj.CRS | None:
+    try:
+        crs = pyproj.CRS.from_user_input(stated) if stated else None
+    except pyproj.exceptions.ProjError:
+        return None
+    nameless = crs is not None and crs.is_engineering and crs.name.lower() in NAMELESS
+    return None if nameless else crs
+
+
+def _is_on_earth(crs: pyproj.CRS) -> bool:
+    """Whether two ordinates are a place: not so heights alone, local grids and metres from the Earth's centre."""
+    if not (crs.is_geographic or crs.is_projected):
+        return False
+    try:
+        pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    except pyproj.exceptions.ProjError:
+        return False
+    return True
+
+
+def _label(crs: pyproj.CRS) -> str:
+    authority = crs.to_authority(min_confidence=70)
+    if authority:
+        return ":".join(authority)
+    if crs.name.lower() not in NAMELESS:
+        return str(crs.name)
+    method = crs.coordinate_operation.method_name if crs.coordinate_operation else ""
+    return f"{crs.type_name} ({method})" if method else str(crs.type_name)
 
 
 def _are_degrees(bounds: Sequence[float] | None) -> bool:

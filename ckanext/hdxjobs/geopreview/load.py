@@ -211,6 +211,9 @@ def shape_notices(layer: str, row_count: int, shapes: dict[str, Any]) -> Iterato
     for code, key in (
         ("no-geometry", "missing"),
         ("out-of-range", "out_of_range"),
+        ("parts-out-of-range", "parts_out_of_range"),
+        ("beyond-map", "beyond_map"),
+        ("curves-drawn-straight", "replaced"),
         ("geometry-repaired", "repaired"),
         ("geometry-unreadable", "unreadable"),
     ):

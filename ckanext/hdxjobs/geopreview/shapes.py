@@ -1,7 +1,9 @@
 """Geometry on its way to the map: readable, flat, on Earth, in EPSG:3857.
 
-Works on whole batches; no loop over features.  Order of axes is longitude,
-latitude (or east, north) throughout.
+Works on whole batches.  What is laid out and placed as it should be, nearly everything, never becomes an
+object: its coordinates are read from the batch's bytes and written into new ones.  The rest, and only
+that, goes through GEOS: ``mending`` and ``seam``.  Order of axes is longitude, latitude (or east, north)
+throughout.
 """
 
 from __future__ import annotations
@@ -14,49 +16,17 @@ import pyarrow as pa
 import pyproj
 import shapely
 
-from ckanext.hdxjobs.geopreview.extent import Extent
-
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
+from ckanext.hdxjobs.geopreview import mending, seam, wkb
+from ckanext.hdxjobs.geopreview.books import MAX_LATITUDE, Books
+from ckanext.hdxjobs.geopreview.wkb import Blobs, Codes, Flags, Floats, Ints, Runs
 
 #: Metres; radius of the sphere that EPSG:3857 stands on.
 RADIUS_M = 6378137.0
-#: Degrees; the square world map ends at 85.0511, a little more is kept for tile margins.
-MAX_LATITUDE = 85.06
 #: Degrees; rounding noise of other programs that does not move a feature off the Earth.
 SLACK = 0.001
+#: Degrees; data that counts from 0 to 360 is moved, what reaches further is no longitude.
+MAX_LONGITUDE = 360
 SRID = 3857
-#: GEOS's number of the polygon type; collections have higher ones.
-POLYGON = 3
-
-TYPE_NAMES = {
-    0: "Point",
-    1: "LineString",
-    2: "LineString",
-    3: "Polygon",
-    4: "MultiPoint",
-    5: "MultiLineString",
-    6: "MultiPolygon",
-    7: "GeometryCollection",
-}
-
-
-class Tally:
-    """How many features something happened to, and the first of them."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.example = ""
-
-    def add(self, flags: Flags, fids: npt.NDArray[Any], hint: str = "") -> None:
-        """Count the features whose flag is set."""
-        found = int(np.count_nonzero(flags))
-        if found and not self.count:
-            self.example = f"feature {fids[int(np.argmax(flags))]}{hint}"
-        self.count += found
-
-    def report(self) -> dict[str, Any]:
-        return {"count": self.count, "example": self.example}
 
 
 class Shapes:
@@ -66,69 +36,124 @@ class Shapes:
         wgs84 = pyproj.CRS("EPSG:4326")
         same = crs.equals(wgs84, ignore_axis_order=True)
         self._to_degrees = None if same else pyproj.Transformer.from_crs(crs, wgs84, always_xy=True)
-        self._extent = Extent()
-        self._types: set[int] = set()
-        self._has_z = False
-        self._drawable = 0
-        self.missing = Tally()
-        self.out_of_range = Tally()
-        self.repaired = Tally()
-        self.unreadable = Tally()
+        self._books = Books()
+        self._mender = mending.Mender()
 
     def take(self, fids: npt.NDArray[Any], blobs: pa.Array) -> pa.Array:
         """EWKB of a batch, null where a feature has nothing to draw."""
         null: Flags = np.asarray(blobs.is_null())
-        shapes = self._readable(fids, np.array(blobs.to_pylist(), dtype=object), null)
-        present = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
-        self.missing.add(shapely.is_empty(shapes) | null, fids)
-        self._has_z = self._has_z or _have_heights(shapes[present])
-        places = np.flatnonzero(present)
-        kept, flat = self._on_earth(fids[places], shapes[places])
-        result = np.full(len(shapes), None, dtype=object)
-        result[places[kept]] = shapely.to_wkb(
-            shapely.set_srid(flat, SRID),
+        self._books.missing.add(null, fids)
+        read = Blobs(blobs)
+        codes = read.codes()
+        plain = self._plain(fids, read, codes)
+        odd = np.flatnonzero(np.asarray(plain.is_null()) & ~null)
+        if not len(odd):
+            return plain
+        objects = blobs.take(pa.array(odd)).to_numpy(zero_copy_only=False)
+        mended = self._odd(fids[odd], objects, codes.take(odd))
+        places = np.arange(len(blobs))
+        places[odd] = len(blobs) + np.arange(len(odd))
+        return pa.concat_arrays([plain, pa.array(mended, pa.binary())]).take(pa.array(places))
+
+    def _plain(self, fids: npt.NDArray[Any], blobs: Blobs, codes: Codes) -> pa.Array:
+        """EWKB of the shapes that need nothing but another CRS, null for all others."""
+        runs = blobs.runs(codes)
+        spots = wkb.spread(runs.start, runs.length, codes.stride[runs.feature])
+        source = np.column_stack([blobs.ordinates(spots), blobs.ordinates(spots + 8)])
+        lonlat = self._degrees(source)
+        odd = np.zeros(len(codes.base), bool)
+        odd[runs.feature[~_in_order(runs, codes.base[runs.feature], source, lonlat)]] = True
+        if odd.any():
+            kept = ~odd[runs.feature]
+            vertices = np.repeat(kept, runs.length)
+            runs, lonlat, spots = runs.take(kept), lonlat[vertices], spots[vertices]
+        for behind in (wkb.PAIR, wkb.PAIR + 8):
+            deep = np.repeat((codes.stride > behind)[runs.feature], runs.length)
+            if not self._books.has_z and deep.any():
+                self._books.has_z = bool(np.any(np.nan_to_num(blobs.ordinates(spots[deep] + behind))))
+        self._books.enter(fids, runs.feature, _run_boxes(runs, lonlat), len(lonlat))
+        self._books.types.update(np.unique(codes.base[runs.feature]).tolist())
+        return wkb.encode(codes.base, runs, _mercator(lonlat), srid=SRID)
+
+    def _odd(self, fids: npt.NDArray[Any], blobs: npt.NDArray[Any], codes: Codes) -> npt.NDArray[Any]:
+        """EWKB, or None, of shapes that are broken, empty, curved, around the antimeridian or off the Earth."""
+        read = mending.read(blobs, codes)
+        self._books.has_z |= read.heights
+        unreadable = shapely.is_missing(read.shapes)
+        several = shapely.get_type_id(read.shapes) > mending.POLYGON
+        singles, owners = mending.parts(read.shapes[~unreadable], np.flatnonzero(~unreadable))
+        empty = shapely.is_empty(singles)
+        filled = np.bincount(owners[~empty], minlength=len(fids)) > 0
+        hollow = np.bincount(owners[empty], minlength=len(fids)) > 0
+        singles, owners = self._on_earth(fids, singles[~empty], owners[~empty])
+        self._books.enter(
+            fids, owners, shapely.bounds(singles), int(shapely.get_num_coordinates(singles).sum())
+        )
+        whole = mending.together(_flat(singles), owners, several)
+        united = self._mender.mend(whole)
+        drawn = ~shapely.is_missing(whole)
+        self._books.unreadable.add(unreadable, fids)
+        self._books.missing.add(~unreadable & ~filled, fids)
+        self._books.replaced.add(read.replaced & drawn, fids)
+        self._books.repaired.add((read.repaired | hollow | united) & drawn & ~read.replaced, fids)
+        self._books.types.update(_types(whole[drawn]))
+        return shapely.to_wkb(
+            shapely.set_srid(whole, SRID),
             output_dimension=2,
             byte_order=1,
             include_srid=True,
             flavor="extended",
         )
-        self._types.update(np.unique(shapely.get_type_id(flat)).tolist())
-        self._drawable += len(flat)
-        return pa.array(result, pa.binary())
 
-    def _readable(self, fids: npt.NDArray[Any], blobs: npt.NDArray[Any], null: Flags) -> npt.NDArray[Any]:
-        """Geometries; rings that are open or too short are closed, the hopeless become ``None``."""
-        shapes: npt.NDArray[Any] = shapely.from_wkb(blobs, on_invalid="ignore")
-        broken = shapely.is_missing(shapes) & ~null
-        if broken.any():
-            shapes[broken] = shapely.from_wkb(blobs[broken], on_invalid="fix")
-            self.repaired.add(broken & ~shapely.is_missing(shapes), fids)
-            self.unreadable.add(broken & shapely.is_missing(shapes), fids)
-        thin = _have_thin_rings(shapes)
-        if thin.any():
-            shapes[thin] = shapely.make_valid(shapes[thin])
-            self.repaired.add(thin & ~broken, fids)
-        return shapes
-
-    def _on_earth(self, fids: npt.NDArray[Any], shapes: npt.NDArray[Any]) -> tuple[Flags, npt.NDArray[Any]]:
-        """Which geometries can be on Earth, and these in EPSG:3857.
-
-        A geometry may reach beyond the antimeridian (Fiji from 177 to 183), but
-        has to touch the ordinary range of longitudes.
-        """
-        if not len(shapes):
-            return np.zeros(0, dtype=bool), shapes
-        source, owners = shapely.get_coordinates(shapes, return_index=True)
+    def _on_earth(
+        self, fids: npt.NDArray[Any], singles: npt.NDArray[Any], owners: Ints
+    ) -> tuple[npt.NDArray[Any], Ints]:
+        """The parts that can be on Earth, in degrees, between -180 and 180, and whose they are."""
+        source, index = shapely.get_coordinates(singles, return_index=True)
         lonlat = self._degrees(source)
-        ok, home = _ranges(lonlat)
-        good = np.bincount(owners, weights=~ok, minlength=len(shapes)) == 0
-        good &= np.bincount(owners, weights=home, minlength=len(shapes)) > 0
-        if not good.all():
-            first = source[int(np.argmax(owners == np.argmin(good)))]
-            self.out_of_range.add(~good, fids, hint=f" at {first[0]:.10g} {first[1]:.10g}")
-        flat = shapely.set_coordinates(shapely.force_2d(shapes[good]), lonlat[good[owners]])
-        self._extent.widen(_part_boxes(flat))
-        return good, shapely.set_coordinates(flat, _mercator(lonlat[good[owners]]))
+        possible = _possible(lonlat)
+        good = np.bincount(index[~possible], minlength=len(singles)) == 0
+        kept = np.bincount(owners[good], minlength=len(fids)) > 0
+        lost = np.bincount(owners[~good], minlength=len(fids)) > 0
+        gone = lost & ~kept
+        if gone.any():
+            worst = source[int(np.argmax(~possible & gone[owners[index]]))]
+            self._books.out_of_range.add(gone, fids, hint=f" at {worst[0]:.10g} {worst[1]:.10g}")
+        self._books.parts_out_of_range.add(lost & kept, fids)
+        return self._in_world(singles[good], owners[good], lonlat[good[index]])
+
+    def _in_world(
+        self, singles: npt.NDArray[Any], owners: Ints, lonlat: Floats
+    ) -> tuple[npt.NDArray[Any], Ints]:
+        """Parts in degrees, those around the antimeridian or a pole cut; and whose they are.
+
+        :param singles: in the source's CRS
+        :param lonlat: (n, 2) degrees; the vertices of all parts
+        """
+        lengths = shapely.get_num_coordinates(singles)
+        starts = np.cumsum(lengths) - lengths
+        if not len(starts):
+            return singles, owners
+        lon = lonlat[:, 0]
+        first, last = seam.worlds(np.minimum.reduceat(lon, starts), np.maximum.reduceat(lon, starts))
+        folded = last > first
+        folded[_jumping(lon, np.cumsum(lengths))] = True
+        if first.any() or (np.abs(lonlat).max(axis=0) > [180, 90]).any():
+            lonlat = lonlat - np.outer(np.repeat(first, lengths), [360, 0])
+            lonlat = np.clip(lonlat, [-180, -90], [180, 90])
+        placed = shapely.set_coordinates(shapely.force_2d(singles), lonlat)
+        if not folded.any():
+            return placed, owners
+        pieces = [seam.within_world(single, self._clipped_degrees) for single in singles[folded]]
+        amounts = [len(piece) for piece in pieces]
+        cut = np.array([part for piece in pieces for part in piece], dtype=object)
+        return (
+            np.concatenate([placed[~folded], cut]),
+            np.concatenate([owners[~folded], np.repeat(owners[folded], amounts)]),
+        )
+
+    def _clipped_degrees(self, source: Floats) -> Floats:
+        return np.clip(self._degrees(source), [-np.inf, -90], [np.inf, 90])
 
     def _degrees(self, source: Floats) -> Floats:
         if self._to_degrees is None:
@@ -137,72 +162,73 @@ class Shapes:
         return np.column_stack([lon, lat])
 
     def report(self) -> dict[str, Any]:
-        """Counts, bounds (west, south, east, north in degrees, or None) and the type of what was kept."""
-        return {
-            "drawable_count": self._drawable,
-            "bbox_lonlat": self._extent.bbox(),
-            "geometry_type": common_type({TYPE_NAMES[number] for number in self._types}),
-            "has_z": self._has_z,
-            "missing": self.missing.report(),
-            "out_of_range": self.out_of_range.report(),
-            "repaired": self.repaired.report(),
-            "unreadable": self.unreadable.report(),
-        }
+        """See ``Books.report``."""
+        return self._books.report()
 
 
-def _have_heights(shapes: npt.NDArray[Any]) -> bool:
-    """Whether any height is worth a word: Google Earth writes a zero after each pair of coordinates."""
-    solid = shapes[shapely.has_z(shapes)]
-    return bool(np.any(np.nan_to_num(shapely.get_coordinates(solid, include_z=True)[:, 2])))
+def _in_order(runs: Runs, base: Ints, source: Floats, lonlat: Floats) -> Flags:
+    """Which runs are whole and plain: between -180 and 180 without a jump, long enough, rings closed.
+
+    :param base: (runs) types of the shapes
+    :param source: (vertices, 2) in the source's CRS; as ``lonlat`` in degrees
+    """
+    good = runs.length >= np.where(base == wkb.POINT, 1, 2)
+    good |= base == wkb.MULTIPOINT
+    ends = np.cumsum(runs.length)
+    lon, lat = lonlat[:, 0], lonlat[:, 1]
+    with np.errstate(invalid="ignore"):
+        outside = np.flatnonzero(~((np.abs(lon) <= 180) & (np.abs(lat) <= 90)))
+    good[np.searchsorted(ends, outside, "right")] = False
+    good[_jumping(lon, ends)] = False
+    ring = np.flatnonzero((base == wkb.POLYGON) | (base == wkb.MULTIPOLYGON))
+    good[ring] &= runs.length[ring] >= 4
+    ring = ring[good[ring]]
+    first, last = ends[ring] - runs.length[ring], ends[ring] - 1
+    good[ring] = (source[first] == source[last]).all(axis=1)
+    return good
 
 
-def _have_thin_rings(shapes: npt.NDArray[Any]) -> Flags:
-    """Which geometries have a ring of fewer than four points; PostGIS takes none of these, GEOS does."""
-    parts, owners = _parts(shapes)
-    polygons = shapely.get_type_id(parts) == POLYGON
-    rings, index = shapely.get_rings(parts[polygons], return_index=True)
-    flags = np.zeros(len(shapes), dtype=bool)
-    flags[owners[polygons][index[shapely.get_num_coordinates(rings) < 4]]] = True
-    return flags
+def _jumping(lon: npt.NDArray[np.float64], ends: Ints) -> Ints:
+    """Which of several lines or rings laid end to end have an edge over more than half of the globe.
+
+    :param ends: the vertex after the last of each
+    """
+    with np.errstate(invalid="ignore"):
+        before = np.flatnonzero(np.abs(np.diff(lon)) > 180)
+    owner: Ints = np.searchsorted(ends, before, "right")
+    inside: Ints = owner[owner == np.searchsorted(ends, before + 1, "right")]
+    return inside
 
 
-def _parts(shapes: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
-    """Single geometries out of collections of any depth, and the index of the shape each came from."""
-    owners: npt.NDArray[np.intp] = np.arange(len(shapes))
-    while np.any(shapely.get_type_id(shapes) > POLYGON):
-        shapes, index = shapely.get_parts(shapes, return_index=True)
-        owners = owners[index]
-    return shapes, owners
+def _run_boxes(runs: Runs, lonlat: Floats) -> Floats:
+    """(m, 4): west, south, east, north of each run."""
+    starts = np.cumsum(runs.length) - runs.length
+    if not len(starts):
+        return np.zeros((0, 4))
+    return np.hstack([np.minimum.reduceat(lonlat, starts), np.maximum.reduceat(lonlat, starts)])
 
 
-def _part_boxes(shapes: npt.NDArray[Any]) -> Floats:
-    """(n, 4): the box of each single part; empty parts have none."""
-    boxes: Floats = shapely.bounds(_parts(shapes)[0])
-    filled: Floats = boxes[~np.isnan(boxes[:, 0])]
-    return filled
-
-
-def _ranges(lonlat: Floats) -> tuple[Flags, Flags]:
-    """Per vertex: may it be part of a shape on Earth; is it in the ordinary range."""
+def _possible(lonlat: Floats) -> Flags:
+    """Which vertices can be on Earth."""
     with np.errstate(invalid="ignore"):
         lon, lat = np.abs(lonlat[:, 0]), np.abs(lonlat[:, 1])
-        level = lat <= 90 + SLACK
-        return level & (lon <= 360 + SLACK), level & (lon <= 180 + SLACK)
+        possible: Flags = (lon <= MAX_LONGITUDE + SLACK) & (lat <= 90 + SLACK)
+        return possible
+
+
+def _types(shapes: npt.NDArray[Any]) -> list[int]:
+    """The standard's numbers; GEOS counts from 0 and has a closed ring between line and polygon."""
+    numbers = np.unique(shapely.get_type_id(shapes))
+    return [int(number) + (1 if number < mending.POLYGON else 0) for number in numbers]
+
+
+def _flat(shapes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Shapes in degrees in EPSG:3857."""
+    flat: npt.NDArray[Any] = shapely.set_coordinates(shapes, _mercator(shapely.get_coordinates(shapes)))
+    return flat
 
 
 def _mercator(lonlat: Floats) -> Floats:
     """Degrees to EPSG:3857 metres; latitudes beyond the map's edge go to the edge."""
     lat = np.radians(np.clip(lonlat[:, 1], -MAX_LATITUDE, MAX_LATITUDE))
-    return np.column_stack(
-        [np.radians(lonlat[:, 0]) * RADIUS_M, np.log(np.tan(np.pi / 4 + lat / 2)) * RADIUS_M]
-    )
-
-
-def common_type(names: set[str]) -> str:
-    """One GeoJSON type name for all, the Multi one for a type and its Multi, else "Geometry" for a mix."""
-    plain = {name.removeprefix("Multi") for name in names}
-    if not names:
-        return "None"
-    if len(names) == 1:
-        return next(iter(names))
-    return f"Multi{plain.pop()}" if len(plain) == 1 else "Geometry"
+    return np.column_stack([np.radians(lonlat[:, 0]), np.arctanh(np.sin(lat))]) * RADIUS_M
