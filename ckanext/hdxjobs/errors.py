@@ -100,6 +100,19 @@ _FAILURES = (
         error_type="fetch-bounding-box-problem",
     ),
     Failure(
+        "no-coordinates",
+        N_("No column of the table says where its rows are. Its columns are: {columns}"),
+        N_("For a map, name two columns latitude and longitude, or name yours in the resource's form."),
+        state="unsupported",
+        error_type="pushing-to-postgis-problem",
+    ),
+    Failure(
+        "column-missing",
+        N_("The resource names the column {name} for the map, but the table has no such column. Its columns are: {columns}"),
+        N_("Correct the name in the resource's form, or leave it empty to have the columns found."),
+        error_type="pushing-to-postgis-problem",
+    ),
+    Failure(
         "coordinates-out-of-range",
         N_("The coordinates cannot be on Earth, for example {example}."),
         N_("Check that longitude comes before latitude and that the coordinate system named in the file is the one used."),

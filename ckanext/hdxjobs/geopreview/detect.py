@@ -14,7 +14,7 @@ from ckanext.hdxjobs.geopreview.formats import FORMATS
 from ckanext.hdxjobs.geopreview.reader import Readers
 from ckanext.hdxjobs.geopreview.sniff import as_utf8, missing_bytes, sniff
 from ckanext.hdxjobs.geopreview.unzip import Entry, unzip
-from ckanext.hdxjobs.geopreview.values import Download, Layer, Notice
+from ckanext.hdxjobs.geopreview.values import Coordinates, Download, Layer, Notice
 
 #: Parts without which a Shapefile cannot be drawn, and those that help when they are there.
 SHAPEFILE_NEEDS = (".shx", ".dbf")
@@ -25,6 +25,8 @@ SUFFIXES = {"GeoJSON": ".geojson", "KML": ".kml"}
 STEM = "layer"
 #: Entries that mark a zip as a document of another kind (docx, xlsx, ods, epub, jar).
 FOREIGN_ENTRIES = frozenset({"[Content_Types].xml", "mimetype", "META-INF/MANIFEST.MF"})
+#: Columns that are named where none tells a place.
+SHOWN_COLUMNS = 12
 #: Codes of failures that concern one file of an archive; the others may still be fine.
 OF_ONE_FILE = frozenset(
     {
@@ -66,7 +68,7 @@ def detect(
             passed_over.append(candidate.name)
             continue
         try:
-            drawable, empty = _inspected(candidate.file(), readers)
+            drawable, empty = _inspected(candidate.file(), readers, download.coordinates)
             found += drawable
             passed_over += empty
         except DetectError as error:
@@ -79,10 +81,12 @@ def detect(
     return _layers(found[:max_layers], download), _skip_notices([name for name, _ in skipped] + passed_over)
 
 
-def _inspected(file: _File, readers: Readers) -> tuple[list[tuple[_File, dict[str, Any]]], list[str]]:
+def _inspected(
+    file: _File, readers: Readers, coordinates: Coordinates
+) -> tuple[list[tuple[_File, dict[str, Any]]], list[str]]:
     """A file's layers that can be drawn, and the names of others that hold something."""
-    layers = readers.inspect(file.path, format_=FORMATS[file.format])
-    drawable = _drawable(layers)
+    layers = readers.inspect(file.path, format_=FORMATS[file.format], coordinates=coordinates)
+    drawable = _drawable(layers, tabular=FORMATS[file.format].tabular)
     others = [layer["name"] for layer in layers if layer["feature_count"] and layer not in drawable]
     return [(file, layer) for layer in drawable], others
 
@@ -91,17 +95,30 @@ def _skip_notices(names: list[str]) -> tuple[Notice, ...]:
     return (Notice("layers-skipped", count=len(names), example=names[0]),) if names else ()
 
 
-def _drawable(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _drawable(layers: list[dict[str, Any]], *, tabular: bool) -> list[dict[str, Any]]:
     """The layers that have features in a known CRS; raises why there is none."""
     filled = [layer for layer in layers if layer["feature_count"] != 0]
     if not filled:
         raise DetectError("no-features")
+    if tabular:
+        placed = [layer for layer in filled if layer["geometry_type"]]
+        if not placed:
+            raise DetectError("no-coordinates", columns=_column_names(filled[0]))
+        filled = placed
     known = [layer for layer in filled if not layer["crs_unknown"]]
     if not known:
         raise DetectError("unknown-crs")
     if not any(layer["geometry_type"] for layer in known):
         raise DetectError("no-geometry", count=sum(layer["feature_count"] for layer in known))
     return known
+
+
+def _column_names(layer: dict[str, Any]) -> str:
+    """The first columns of a table, for its publisher to recognize."""
+    names = [field["name"] for field in layer["fields"]["kept"]]
+    return ", ".join(rules.shorten(name, 60) for name in names[:SHOWN_COLUMNS]) + (
+        ", …" if len(names) > SHOWN_COLUMNS else ""
+    )
 
 
 def _layers(found: list[tuple[_File, dict[str, Any]]], download: Download) -> tuple[Layer, ...]:
@@ -143,6 +160,7 @@ def _layer(file: _File, said: dict[str, Any], *, name: str, layer_id: str, downl
         encoding=said["encoding"],
         feature_count=said["feature_count"],
         fields=fields,
+        coordinates=download.coordinates,
     )
     return replace(layer, notices=tuple(_notices(name, said)))
 

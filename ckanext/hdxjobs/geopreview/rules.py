@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from ckanext.hdxjobs.geopreview.values import BboxLonLat, Field
+from ckanext.hdxjobs.geopreview.values import BboxLonLat, Coordinates, Field
 
 #: What publishers write in the format field, lower case, for the files we read.
 #: "zip" is only a candidate: the content decides in the worker.
@@ -38,6 +38,9 @@ SUFFIXES = (".geojson", ".kml", ".kmz", ".shp.zip", ".zip", ".shp")
 
 #: The fields of a resource whose change means "another file" (design decision 4).
 FINGERPRINT_FIELDS = ("url", "url_type", "format", "size", "hash", "last_modified")
+
+#: Extras of a resource in which publishers name the columns that hold the place of a table's rows.
+COORDINATE_EXTRAS = ("latitude_column", "longitude_column", "geometry_column")
 
 #: Columns of a layer that a table of PostgreSQL (at most 1,600) takes beside ours.
 MAX_COLUMNS = 1500
@@ -77,8 +80,17 @@ def file_name(url: str, name: str) -> str:
 
 def fingerprint(resource: Mapping[str, Any]) -> str:
     """What identifies the file behind a resource: same fingerprint, no new job."""
-    parts = (str(resource.get(field) or "") for field in FINGERPRINT_FIELDS)
+    parts = [str(resource.get(field) or "") for field in FINGERPRINT_FIELDS]
+    named = coordinates(resource.get("extras"))
+    if named.is_set:
+        parts += [named.latitude, named.longitude, named.geometry]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def coordinates(extras: Mapping[str, Any] | None) -> Coordinates:
+    """The columns that a publisher names, out of the resource's extras."""
+    latitude, longitude, geometry = (str((extras or {}).get(key) or "").strip() for key in COORDINATE_EXTRAS)
+    return Coordinates(latitude, longitude, geometry)
 
 
 def layer_id(resource_id: str, layer_name: str) -> str:
