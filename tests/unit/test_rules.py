@@ -126,3 +126,7 @@ def test_a_small_site_is_sharper_than_a_country():
 @pytest.mark.parametrize(("detail_m", "zoom"), [(50_000, 6), (1_000, 8), (100, 11), (10, 14), (0.01, 16)])
 def test_lines_and_areas_are_served_as_deep_as_their_detail_goes(detail_m, zoom):
     assert rules.max_zoom((0, 0, 40, 40), detail_m) == zoom
+
+
+def test_a_name_of_nothing_but_a_nul_is_no_name() -> None:
+    assert [field.key for field in rules.make_fields([("\0", "string")])] == ["field_1"]

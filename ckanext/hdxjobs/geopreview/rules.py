@@ -122,7 +122,7 @@ def make_fields(names_and_types: Iterable[tuple[str, str]]) -> tuple[Field, ...]
     taken = set(RESERVED_KEYS)
     fields = []
     for number, (name, kind) in enumerate(names_and_types, 1):
-        key = unique_key(name or f"field_{number}", taken)
+        key = unique_key(clean(name) or f"field_{number}", taken)
         taken.add(key)
         fields.append(Field(name=name or key, type=kind, column=f"c{number}", key=key))
     return tuple(fields)
