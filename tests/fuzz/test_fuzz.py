@@ -96,6 +96,14 @@ def archives(draw: st.DrawFn) -> bytes:
     return bytes(raw[: draw(st.integers(max(0, len(raw) - 60), len(raw)))])
 
 
+def _unzipped(archive: Path, folder: Path) -> str:
+    try:
+        unzip(archive, folder=folder, max_unpacked_bytes=MAX_UNPACKED_BYTES)
+    except PreviewError as error:
+        return error.code
+    return ""
+
+
 def test_any_archive_is_unpacked_within_its_folder_and_its_budget_or_refused() -> None:
     with tempfile.TemporaryDirectory() as parent:
 
@@ -105,10 +113,7 @@ def test_any_archive_is_unpacked_within_its_folder_and_its_budget_or_refused() -
             with tempfile.TemporaryDirectory(dir=parent) as name:
                 archive, folder = Path(name) / "archive", Path(name) / "unpacked"
                 archive.write_bytes(content)
-                try:
-                    unzip(archive, folder=folder, max_unpacked_bytes=MAX_UNPACKED_BYTES)
-                except PreviewError as error:
-                    assert error.code in {"bad-zip", "unsafe-zip", "zip-too-big", "zip-bomb"}
+                assert _unzipped(archive, folder) in {"", "bad-zip", "unsafe-zip", "zip-too-big", "zip-bomb"}
                 found = [each for each in Path(name).rglob("*") if each != archive and each.is_file()]
                 assert all(each.is_relative_to(folder) and not each.is_symlink() for each in found)
                 assert sum(each.stat().st_size for each in found) <= MAX_UNPACKED_BYTES + 2**20
