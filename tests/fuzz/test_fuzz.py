@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from ckanext.hdxjobs.errors import PreviewError
-from ckanext.hdxjobs.geopreview import charset, places, rules, tabular
+from ckanext.hdxjobs.geopreview import charset, coordinates, rules, tabular
 from ckanext.hdxjobs.geopreview.sniff import sniff
 from ckanext.hdxjobs.geopreview.unzip import unzip
 from ckanext.hdxjobs.geopreview.values import Coordinates
@@ -181,7 +181,7 @@ def test_any_table_has_its_rows_placed_or_not() -> None:
 def _angles_are_numbers(text: str) -> None:
     value = tabular.angle(text)
     assert math.isnan(value) or math.isfinite(value)
-    assert places.words(text) == [word for word in places.words(text) if word]
+    assert coordinates.words(text) == [word for word in coordinates.words(text) if word]
 
 
 def test_any_text_is_an_angle_or_none() -> None:

@@ -10,6 +10,7 @@ from corpus import binary_cases, json_cases, table_cases, xml_cases
 
 from ckanext.hdxjobs.errors import PreviewError
 from ckanext.hdxjobs.geopreview import detect, load, publish, reader
+from ckanext.hdxjobs.geopreview.formats import FORMATS
 from ckanext.hdxjobs.geopreview.values import Download
 
 CASES = [*json_cases.CASES, *xml_cases.CASES, *binary_cases.CASES, *table_cases.CASES]
@@ -24,7 +25,12 @@ def outcome_of(case, folder, dsn):
     try:
         with reader.Readers(LIMITS) as readers:
             layers, notices = detect.detect(
-                download, folder=folder, max_unpacked_bytes=10**8, max_layers=50, readers=readers
+                download,
+                folder=folder,
+                max_unpacked_bytes=10**8,
+                max_layers=50,
+                formats=frozenset(FORMATS),
+                readers=readers,
             )
             tables = [
                 load.load(layer, dsn=dsn, max_features=10**6, readers=readers, progress=lambda _: None)

@@ -20,7 +20,7 @@ import pyogrio
 import shapely
 from pyogrio.raw import open_arrow
 
-from ckanext.hdxjobs.geopreview import charset, columns, places, tabular
+from ckanext.hdxjobs.geopreview import charset, columns, coordinates, tabular
 from ckanext.hdxjobs.geopreview.crs import SourceCrs, source_crs
 from ckanext.hdxjobs.geopreview.formats import Format
 from ckanext.hdxjobs.geopreview.shapes import Shapes
@@ -152,7 +152,7 @@ class File:
         names = [field.name for field in schema][1 : -1 if meta["geometry_type"] else None]
         try:
             return tabular.rows(names, first, self._named)
-        except places.ColumnMissingError as missing:
+        except coordinates.ColumnMissingError as missing:
             code, there = "column-missing", ", ".join(names[:SHOWN_COLUMNS])
             raise UnfitError(code, name=str(missing), columns=there) from missing
 

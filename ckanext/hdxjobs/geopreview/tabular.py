@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import shapely
 
-from ckanext.hdxjobs.geopreview.places import Found, find
+from ckanext.hdxjobs.geopreview.coordinates import Found, find
 from ckanext.hdxjobs.geopreview.values import Coordinates
 
 Floats = npt.NDArray[np.float64]
@@ -63,7 +63,7 @@ def rows(names: list[str], first: pa.RecordBatch | None, named: Coordinates) -> 
     """How to place a table's rows, or None: nobody can tell.
 
     :param names: of the columns, which follow the fid in GDAL's batches
-    :raises places.ColumnMissingError: a column that the publisher named is not there
+    :raises coordinates.ColumnMissingError: a column that the publisher named is not there
     """
     head = [] if first is None else [_sample(first.column(number + 1)) for number in range(len(names))]
     found = find(names, head or [[] for _ in names], named)

@@ -9,14 +9,14 @@ import pyarrow as pa
 import pytest
 import shapely
 
-from ckanext.hdxjobs.geopreview import places, tabular
+from ckanext.hdxjobs.geopreview import coordinates, tabular
 from ckanext.hdxjobs.geopreview.values import Coordinates
 
 NOTHING = Coordinates()
 
 
 def found(names, samples=None, named=NOTHING):
-    return places.find(names, samples or [[] for _ in names], named)
+    return coordinates.find(names, samples or [[] for _ in names], named)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_the_publishers_word_goes_before_all():
 
 
 def test_a_named_column_that_is_not_there_is_told():
-    with pytest.raises(places.ColumnMissingError, match="north"):
+    with pytest.raises(coordinates.ColumnMissingError, match="north"):
         found(["lat", "lon"], named=Coordinates(latitude="north", longitude="lon"))
 
 
