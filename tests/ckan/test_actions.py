@@ -58,7 +58,7 @@ def test_the_status_of_a_table_says_that_it_is_not_shown_on_a_map(
     dataset: dict[str, Any], call: Call
 ) -> None:
     resource = call(
-        "resource_create", package_id=dataset["id"], url="https://example.org/a.csv", format="CSV"
+        "resource_create", package_id=dataset["id"], url="https://example.org/a.pdf", format="PDF"
     )
     status = call("hdx_geopreview_status", id=resource["id"])
     assert (status["state"], status["generation"], status["layers"]) == ("unsupported", 0, [])
@@ -94,7 +94,7 @@ def test_a_removed_preview_comes_back_when_somebody_submits_it(layer: dict[str, 
 
 def test_a_table_is_submitted_only_by_force(dataset: dict[str, Any], call: Call) -> None:
     resource = call(
-        "resource_create", package_id=dataset["id"], url="https://example.org/a.csv", format="CSV"
+        "resource_create", package_id=dataset["id"], url="https://example.org/a.pdf", format="PDF"
     )
     with pytest.raises(tk.ValidationError):
         call("hdx_geopreview_submit", id=resource["id"])

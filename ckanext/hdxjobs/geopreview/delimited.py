@@ -7,6 +7,9 @@ import io
 import itertools
 import re
 
+from ckanext.hdxjobs.geopreview.coordinates import find
+from ckanext.hdxjobs.geopreview.values import Coordinates
+
 #: In the order of preference where two fit equally well.
 SEPARATORS = ",;\t|"
 #: Records that are looked at, and the share of them that must be as wide as the header.
@@ -55,6 +58,9 @@ def _fits(records: list[list[str]]) -> bool:
         return False
     if not rows and any(cell.startswith(" ") for cell in header):
         return False
+    if find(header, [[] for _ in header], Coordinates()):
+        # Offices cut and paste: a table with coordinates is one however ragged its rows are.
+        return True
     alike = sum(1 for row in rows if len(row) == len(header) or (len(row) == len(header) + 1 and not row[-1]))
     return alike >= MIN_SHARE * len(rows)
 

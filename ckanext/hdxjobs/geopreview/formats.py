@@ -21,6 +21,7 @@ class Format:
     :ivar single: a file of it has exactly one layer, which need not be asked for by name
     :ivar parsed: its drivers parse all of a file when they open it, so that counting first would take as long
     :ivar tabular: rows of plain columns; the place is in one or two of them
+    :ivar crs: authority code of its coordinates where a file states none, as the format's definition has it
     :ivar options: open options of its drivers
     """
 
@@ -32,6 +33,7 @@ class Format:
     single: bool = False
     parsed: bool = False
     tabular: bool = False
+    crs: str = ""
     options: tuple[tuple[str, str], ...] = field(default=())
 
 
@@ -40,7 +42,7 @@ class Format:
 _TABLE = (
     Format("GeoJSON", ("GeoJSON",), ".geojson", (".geojson",), ("geojson", "application/geo+json", "application/vnd.geo+json"), single=True, parsed=True),
     Format("GeoJSONSeq", ("GeoJSONSeq",), ".geojsonl", (".geojsonl", ".geojsons", ".ndgeojson"), ("geojsonseq", "geojsonl", "ndgeojson", "application/geo+json-seq"), single=True, parsed=True),
-    Format("TopoJSON", ("TopoJSON",), ".topojson", (".topojson",), ("topojson", "application/topo+json"), parsed=True),
+    Format("TopoJSON", ("TopoJSON",), ".topojson", (".topojson",), ("topojson", "application/topo+json"), parsed=True, crs="EPSG:4326"),
     Format("KML", ("LIBKML", "KML"), ".kml", (".kml", ".kmz"), ("kml", "kmz", "application/vnd.google-earth.kml+xml", "application/vnd.google-earth.kmz"), parsed=True),
     Format("Shapefile", ("ESRI Shapefile",), ".shp", (".shp", ".shp.zip", ".shz"), ("shp", "shapefile", "shapefiles", "esri shapefile", "zipped shapefile", "zipped shapefiles", "shp.zip", "zipped shp"), single=True),
     Format("GeoPackage", ("GPKG",), ".gpkg", (".gpkg",), ("gpkg", "geopackage", "application/geopackage+sqlite3")),

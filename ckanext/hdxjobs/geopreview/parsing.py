@@ -29,6 +29,8 @@ from ckanext.hdxjobs.geopreview.values import Coordinates
 #: What the Arrow side raises when GDAL gives up in the middle of a file.
 READ_ERRORS = (
     pa.ArrowException,
+    # Arrow's name for GDAL's failure in the middle of a stream.
+    OSError,
     pyogrio.errors.FeatureError,
     pyogrio.errors.GeometryError,
     pyogrio.errors.CRSError,
@@ -133,13 +135,18 @@ class File:
         source = open_arrow(
             self._path, layer=name, use_pyarrow=True, return_fids=True, batch_size=BATCH_ROWS, **self._options
         )
-        meta, reader = stack.enter_context(source)
+        try:
+            meta, reader = stack.enter_context(source)
+        except IndexError as error:
+            # A header that promises layers, and none there.
+            message = "it has no layer"
+            raise pyogrio.errors.DataLayerError(message) from error
         first = next(reader, None)
         batches = iter(reader) if first is None else itertools.chain([first], reader)
         opened = _Opened(
             name, meta, reader.schema, first, batches, None, self._rows(meta, reader.schema, first)
         )
-        stated = opened.rows.stated_crs if opened.rows else meta["crs"]
+        stated = opened.rows.stated_crs if opened.rows else meta["crs"] or self._format.crs
         opened.crs = source_crs(stated, lambda: self._bounds(opened))
         return opened
 

@@ -34,6 +34,7 @@ _WORD = re.compile(rb"[A-Za-z]*[\x80-\xff][\x40-\xff]*")
 _NO_LEAD = bytes(set(range(256)) - set(range(0xC2, 0xF5)))
 _DECLARATION = re.compile(rb"""\A\s*<\?xml[^>]*?\bencoding\s*=\s*["']([\w.:-]+)["']""")
 _DECLARED = re.compile(r"""(\A\s*<\?xml[^>]*?\bencoding\s*=\s*)["'][\w.:-]+["']""")
+_LATE_DECLARATION = re.compile(rb"(?:\xef\xbb\xbf)?\s+<\?xml")
 
 
 @dataclass
@@ -60,6 +61,8 @@ def as_utf8(path: Path, *, is_xml: bool = False, may_have_mark: bool = True) -> 
     look = _look(path)
     found, decoder = _encoding(path, look, declared)
     is_fine = found == UTF8 and declared in (None, "utf_8", "ascii") and not (is_xml and look.broken)
+    # Nothing may stand before an XML declaration, and no parser forgives it.
+    is_fine = is_fine and not (is_xml and _LATE_DECLARATION.match(head))
     if is_fine and (codec is None or may_have_mark):
         return UTF8
     return _rewritten(path, found, decoder)
@@ -115,6 +118,8 @@ def _rewritten(path: Path, found: Charset, codec: str) -> Charset:
         copy.open("w", encoding="utf-8", errors="replace", newline="") as new,
     ):
         start = old.read(CHUNK_BYTES).removeprefix("\ufeff")
+        if _LATE_DECLARATION.match(start.encode()[:4096]):
+            start = start.lstrip()
         new.write(_DECLARED.sub(r'\1"UTF-8"', start, count=1))
         while text := old.read(CHUNK_BYTES):
             new.write(text)
