@@ -52,6 +52,10 @@ def sqlite(application_id):
         (b'{"type":"Point","coordinates":[1,2]}\n{"type":"Point","coordinates":[3,4]}', "GeoJSONSeq"),
         (LONG_FEATURE + b"\n" + FEATURE, "GeoJSONSeq"),
         (LONG_FEATURE + b"\n", "GeoJSON"),
+        (
+            b'{"type":"GeometryCollection","x":"' + b"y" * 70_000 + b'","geometries":[\n{"type":"Point"}]}',
+            "GeoJSON",
+        ),
         (LONG_FEATURE, "GeoJSON"),
         (FEATURE + b"\n", "GeoJSON"),
         (json.dumps(json.loads(FEATURE), indent=1).encode(), "GeoJSON"),

@@ -88,7 +88,7 @@ def _look(path: Path) -> _Look:
     look = _Look()
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     for chunk in _chunks(path):
-        if chunk.isascii() and not decoder.getstate()[0]:
+        if chunk.isascii():
             continue
         rest, halves = _SURROGATE.subn(b"", chunk)
         text = decoder.decode(rest)

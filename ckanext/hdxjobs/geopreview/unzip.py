@@ -29,6 +29,7 @@ RATIO_FREE_BYTES = 10 * 1024**2
 CHUNK_BYTES = 1024**2
 #: Tells zlib to expect a gzip header, with the largest window.
 GZIP_WINDOW = 31
+GZIP_MAGIC = b"\x1f\x8b"
 #: Small, because what follows a part is copied, and a file may be made of parts of 20 bytes.
 GZIP_CHUNK_BYTES = 16 * 1024
 ENCRYPTED = 0x1
@@ -124,11 +125,11 @@ def _inflated(packed: IO[bytes]) -> Iterator[bytes]:
     part, parts_ended, is_fresh = zlib.decompressobj(GZIP_WINDOW), 0, True
     while rest := packed.read(GZIP_CHUNK_BYTES):
         while rest:
+            if parts_ended and is_fresh and not GZIP_MAGIC.startswith(rest[:2]):
+                return
             try:
                 yield part.decompress(rest, CHUNK_BYTES)
             except zlib.error as error:
-                if parts_ended and is_fresh:
-                    return
                 raise _damaged() from error
             is_fresh, rest = False, part.unconsumed_tail
             if part.eof:
