@@ -19,8 +19,9 @@ from ckanext.hdxjobs import config, shell
 from ckanext.hdxjobs.analytics import job as analytics
 from ckanext.hdxjobs.errors import PreviewError
 from ckanext.hdxjobs.geopreview import db, hooks, mirror, record, sweep
-from ckanext.hdxjobs.geopreview.preview import CLOCK, PREVIEW, engine, is_missing_table
+from ckanext.hdxjobs.geopreview.preview import CLOCK, PREVIEW, engine, needs_migration
 from ckanext.hdxjobs.geopreview.values import State
+from ckanext.hdxjobs.messages import ENGLISH
 
 #: What a sweep did, in words.
 _SWEPT: dict[type, dict[str, str]] = {
@@ -54,7 +55,7 @@ class _Group(click.Group):
         except psycopg2.errors.UndefinedTable as error:
             raise click.ClickException(record.MIGRATE) from error
         except sa.exc.ProgrammingError as error:
-            if not is_missing_table(error):
+            if not needs_migration(error):
                 raise
             raise click.ClickException(record.MIGRATE) from error
 
@@ -111,7 +112,7 @@ def submit(names: tuple[str, ...], everything: bool, force: bool) -> None:
 def status(resource_id: str | None) -> None:
     """Tell how one preview stands (as JSON), or how many are in which state."""
     if resource_id:
-        click.echo(json.dumps(record.told(_row(resource_id), translate=str), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(record.told(_row(resource_id), ENGLISH), indent=2, ensure_ascii=False))
         return
     counted = sa.select(PREVIEW.c.state, sa.func.count()).group_by(PREVIEW.c.state)
     waiting = sa.select(CLOCK - sa.func.min(PREVIEW.c.queued_at)).where(PREVIEW.c.state == State.QUEUED.value)

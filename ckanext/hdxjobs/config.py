@@ -26,6 +26,9 @@ class GeoSettings:
     max_download_bytes: int
     max_unpacked_bytes: int
     max_features: int
+    max_vertices: int
+    max_columns: int
+    max_table_bytes: int
     max_layers: int
     connect_timeout_s: int
     read_timeout_s: int
@@ -136,6 +139,9 @@ def geo_settings() -> GeoSettings:
         max_download_bytes=number("max_download_bytes"),
         max_unpacked_bytes=number("max_unpacked_bytes"),
         max_features=number("max_features"),
+        max_vertices=number("max_vertices"),
+        max_columns=number("max_columns"),
+        max_table_bytes=number("max_table_bytes"),
         max_layers=number("max_layers"),
         connect_timeout_s=number("connect_timeout_s"),
         read_timeout_s=number("read_timeout_s"),

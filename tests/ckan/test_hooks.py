@@ -217,21 +217,24 @@ def test_our_fault_does_not_spoil_the_save(
     dataset: dict[str, Any], call: Call, caplog: pytest.LogCaptureFixture
 ) -> None:
     with engine().begin() as connection:
-        connection.execute(sa.text("ALTER TABLE hdxjobs_preview RENAME COLUMN fingerprint TO broken"))
+        connection.execute(
+            sa.text("ALTER TABLE hdxjobs_preview ADD CONSTRAINT broken CHECK (generation < 0) NOT VALID")
+        )
     try:
         resource = call("resource_create", package_id=dataset["id"], **GEOJSON)
         assert call("resource_show", id=resource["id"])["url"] == GEOJSON["url"]
         assert "could not be queued" in caplog.text
     finally:
         with engine().begin() as connection:
-            connection.execute(sa.text("ALTER TABLE hdxjobs_preview RENAME COLUMN broken TO fingerprint"))
+            connection.execute(sa.text("ALTER TABLE hdxjobs_preview DROP CONSTRAINT broken"))
 
 
+@pytest.mark.parametrize("version", ["base", "8c2a64e91f07"])
 def test_before_the_migration_saves_and_pages_work_and_the_log_says_what_to_do(
-    site: None, call: Call, app: Any, migrate_db_for: Any, caplog: pytest.LogCaptureFixture
+    site: None, call: Call, app: Any, migrate_db_for: Any, caplog: pytest.LogCaptureFixture, version: str
 ) -> None:
     model.Session.remove()
-    migrate_db_for("hdxjobs", "base", False)
+    migrate_db_for("hdxjobs", version, False)
     try:
         made = factories.Dataset(resources=[dict(GEOJSON)])
         page = app.get(f"/dataset/{made['id']}/resource/{made['resources'][0]['id']}")

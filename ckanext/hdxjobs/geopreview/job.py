@@ -39,7 +39,17 @@ from ckanext.hdxjobs.geopreview import (
 from ckanext.hdxjobs.geopreview.attempt import Claim
 from ckanext.hdxjobs.geopreview.pulse import Pulse
 from ckanext.hdxjobs.geopreview.reader import Limits, Readers
-from ckanext.hdxjobs.geopreview.values import Layer, Notice, Outcome, Phase, State, Table, TileSet
+from ckanext.hdxjobs.geopreview.values import (
+    Amount,
+    Layer,
+    Notice,
+    Outcome,
+    Phase,
+    Progress,
+    State,
+    Table,
+    TileSet,
+)
 
 log = logging.getLogger(__name__)
 
@@ -126,19 +136,21 @@ def _layers(
 def _load(
     layers: tuple[Layer, ...], settings: config.GeoSettings, pulse: Pulse, readers: Readers
 ) -> list[Table]:
-    """All layers of the file; the cap on features is for all of them together."""
+    """All layers of the file; the caps are for all of them together."""
+    caps = Amount(settings.max_features, settings.max_vertices, settings.max_table_bytes)
     tables: list[Table] = []
-    for number, layer in enumerate(layers):
+    for layer in layers:
 
-        def progress(fraction: float | None, done: int = number) -> None:
-            pulse.progress(None if fraction is None else (done + fraction) / len(layers))
+        def progress(of_layer: Progress) -> None:
+            pulse.progress(load.of_file(of_layer, tables, layers))
 
         tables.append(
             load.load(
                 layer,
                 dsn=settings.loader_url,
-                max_features=settings.max_features,
-                taken=sum(table.row_count for table in tables),
+                caps=caps,
+                max_columns=settings.max_columns,
+                taken=sum((table.amount for table in tables), Amount()),
                 readers=readers,
                 progress=progress,
             )

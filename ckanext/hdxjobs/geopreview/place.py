@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ckanext.hdxjobs.errors import DetectError
+from ckanext.hdxjobs.errors import N_, DetectError
 from ckanext.hdxjobs.geopreview.archive import Candidate
 from ckanext.hdxjobs.geopreview.charset import Charset
 from ckanext.hdxjobs.geopreview.formats import FORMATS
@@ -69,8 +69,8 @@ def _shapefile(candidate: Candidate, folder: Path) -> Placed:
         os.link(part, target)
         lacking = missing_bytes(target) if ending in (".shp", *SHAPEFILE_PARTS) else 0
         if lacking:
-            reason = f"{lacking} bytes of its {ending} file are missing"
-            raise DetectError("unreadable", format="Shapefile", reason=reason)
+            reason = N_("its {ending} file is cut off, bytes missing: {lacking}")
+            raise DetectError("unreadable", format="Shapefile", reason=reason, ending=ending, lacking=lacking)
     missing = tuple(ending for ending in SHAPEFILE_PARTS if ending not in candidate.parts)
     if ".shx" in missing:
         write_index(shp, shp.with_suffix(".shx"))

@@ -11,6 +11,7 @@ import fcntl
 import json
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from ckanext.hdxjobs.errors import FAILURES, DetectError, PreviewError
+from ckanext.hdxjobs.geopreview import verdicts
 from ckanext.hdxjobs.geopreview.formats import Format
 from ckanext.hdxjobs.geopreview.values import Coordinates
 
@@ -256,16 +258,28 @@ class _Child:
         if not isinstance(report, dict):
             raise self._crashed()
         if "error" in report:
-            raise _error(report["error"])
+            told = _error(report["error"])
+            raise verdicts.refusal(told, limit_bytes=self._limits.memory_bytes)
         return report
 
     def _crashed(self) -> PreviewError:
         self._kill()
-        status = self._process.wait()
+        status, peak_bytes, tail = *self._reaped(), ""
         with contextlib.suppress(OSError):
             tail = (self.path.parent / ERROR_LOG).read_bytes()[-2000:].decode("utf-8", "replace")
             log.warning("parser ended with status %s while reading %s: %s", status, self._format, tail)
-        return DetectError("reader-crashed", format=self._format)
+        return verdicts.breakdown(
+            tail, format_=self._format, peak_bytes=peak_bytes, limit_bytes=self._limits.memory_bytes
+        )
+
+    def _reaped(self) -> tuple[int, int]:
+        """How the child ended, and the most memory it had in bytes; 0 where its parent, whose copy it was, had more."""
+        if self._process.returncode is not None:
+            return self._process.returncode, 0
+        _, status, usage = os.wait4(self._process.pid, 0)
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return self._process.returncode, usage.ru_maxrss * 1024 if usage.ru_maxrss > own else 0
 
 
 def _pipe() -> tuple[IO[bytes], int]:

@@ -67,7 +67,7 @@ class _Cap:
 def unzip(archive: Path, *, folder: Path, max_unpacked_bytes: int) -> list[Entry]:
     """Unpack into ``folder``, which is made; one level deep: archives inside stay packed.
 
-    :raises DetectError: bad-zip, unsafe-zip, zip-too-big or zip-bomb
+    :raises DetectError: bad-zip, unsafe-zip, zip-too-many-files, zip-too-big or zip-bomb
     """
     folder.mkdir(mode=0o700)
     try:
@@ -148,7 +148,7 @@ class _ModestFile(io.BufferedReader):
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > MAX_DIRECTORY_BYTES:
-            raise DetectError("unsafe-zip", entry=f"more than {MAX_ENTRIES} entries")
+            raise DetectError("zip-too-many-files", limit=MAX_ENTRIES)
         return super().read(size)
 
 
@@ -161,7 +161,7 @@ def _reason(error: Exception) -> str:
 def _checked(infos: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
     """The plain files of an archive whose entries are all harmless."""
     if len(infos) > MAX_ENTRIES:
-        raise DetectError("unsafe-zip", entry=f"{len(infos)} entries")
+        raise DetectError("zip-too-many-files", limit=MAX_ENTRIES)
     seen = set()
     for info in infos:
         name = _name(info)
