@@ -27,7 +27,6 @@ EMPTY_TOPOJSON = (
 )
 
 NOT_GEODATA = {
-    "a csv": b"name,population\nNairobi,4000000\n",
     "plain json": b'{"result": {"records": [1, 2, 3]}}',
     "a list": b"[1, 2, 3]",
     "xml": b'<?xml version="1.0"?><roads version="1.1"></roads>',
