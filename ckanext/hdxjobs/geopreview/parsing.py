@@ -14,16 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import pyarrow as pa
 import pyogrio
-import shapely
 from pyogrio.raw import open_arrow
 
 from ckanext.hdxjobs.geopreview import charset, columns, coordinates, tabular
 from ckanext.hdxjobs.geopreview.crs import SourceCrs, source_crs
 from ckanext.hdxjobs.geopreview.formats import Format
-from ckanext.hdxjobs.geopreview.shapes import Shapes
+from ckanext.hdxjobs.geopreview.shapes import Shapes, bounds
 from ckanext.hdxjobs.geopreview.values import Coordinates
 
 #: What the Arrow side raises when GDAL gives up in the middle of a file.
@@ -170,8 +168,7 @@ class File:
         if not self._format.parsed:
             info = pyogrio.read_info(self._path, layer=opened.name, force_total_bounds=True, **self._options)
             return info["total_bounds"]
-        blobs = opened.blobs(opened.first).to_pylist()
-        return shapely.total_bounds(shapely.from_wkb(np.array(blobs, dtype=object), on_invalid="ignore"))
+        return bounds(opened.blobs(opened.first))
 
     def _described(self, opened: _Opened) -> dict[str, Any]:
         return {
