@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyogrio
 from pyogrio.raw import open_arrow
 
-from ckanext.hdxjobs.geopreview import charset, columns, coordinates, tabular
+from ckanext.hdxjobs.errors import N_
+from ckanext.hdxjobs.geopreview import charset, columns, coordinates, references, tabular
 from ckanext.hdxjobs.geopreview.crs import SourceCrs, source_crs
 from ckanext.hdxjobs.geopreview.formats import Format
 from ckanext.hdxjobs.geopreview.shapes import Shapes, bounds
@@ -105,6 +106,9 @@ class File:
 
     def inspect(self) -> dict[str, Any]:
         """Describe each layer: name, type, CRS, count, fields, encoding."""
+        if self._format.name == "GeoPackage" and (foreign := references.foreign_table(self._path)):
+            code, reason = "unreadable", N_("its table {table} reads from outside the file")
+            raise UnfitError(code, format="GeoPackage", reason=reason, table=foreign)
         encoding = charset.UTF8
         if self._format.name == "Shapefile":
             encoding = charset.of_dbf(self._path.with_suffix(".dbf"))
