@@ -183,7 +183,7 @@ def test_a_map_view_that_a_publisher_removed_stays_away_for_the_same_file(
 
 
 BAD_FILES = {
-    "not-geodata": (b"%PDF-1.4 this is no map", "map.geojson", "unsupported"),
+    "not-geodata": (b"this is no map", "map.geojson", "unsupported"),
     "unreadable": (json.dumps(TOWNS).encode()[:150], "cut.geojson", "failed"),
     "no-features": (b'{"type": "FeatureCollection", "features": []}', "none.geojson", "failed"),
 }
