@@ -128,6 +128,18 @@ def test_a_ring_is_closed_and_long_enough(ring, expected):
     ).tolist() == [list(vertex) for vertex in expected]
 
 
+@pytest.mark.parametrize(
+    ("rings", "expected"),
+    [
+        ([[(0, 0), (1, 0), (1, 1), (0, 0)], []], "POLYGON ((0 0, 1 0, 1 1, 0 0))"),
+        ([[], [(0, 0), (1, 0), (1, 1), (0, 0)]], "POLYGON EMPTY"),
+    ],
+)
+def test_rings_without_a_vertex_are_left_out(rings, expected):
+    body = b"".join(makers.vertices(np.reshape(ring, (-1, 2))) for ring in rings)
+    assert flat(makers.wkb_of(3, struct.pack("<I", 2) + body)).wkt == expected
+
+
 def test_a_line_of_one_vertex_stays_visible():
     assert flat(makers.curve(2, [(1, 2)])).wkt == "LINESTRING (1 2, 1 2)"
 

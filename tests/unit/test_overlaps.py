@@ -65,6 +65,21 @@ def test_what_does_not_overlap_is_not_touched(shape):
     assert after == shape
 
 
+def test_two_polygons_of_which_nothing_is_left_stay_as_they_are():
+    frame = shapely.Polygon([(0, 0), (4, 0), (4, 4), (0, 4)], [[(0, 0), (4, 0), (4, 4), (0, 4)]])
+    (shape,), _ = united(shapely.multipolygons([frame, frame, shapely.box(0, 0, 4, 4)]))
+    assert shape.area > 0
+
+
+def test_what_is_united_are_polygons_and_nothing_else():
+    random = np.random.default_rng(2)
+    for _ in range(200):
+        rings = random.integers(0, 4, (2, 6, 2)).astype(float)
+        (shape,), _ = united(shapely.multipolygons([shapely.polygons(ring) for ring in rings]))
+        assert shape.geom_type == "MultiPolygon"
+        assert len(shape.geoms) > 0
+
+
 def test_what_would_take_geos_too_long_stays_as_it_is():
     _, flags = united(shapely.multipolygons(crossed(500)))
     assert flags == [False]

@@ -141,6 +141,11 @@ def test_what_encloses_nothing_is_not_lost(wkt):
     assert pieces(wkt)
 
 
+def test_a_cap_with_a_hole_that_covers_it_is_not_empty():
+    cap = shapely.Polygon(circle(100, centre=(300, 0)), [circle(500)])
+    assert not any(piece.is_empty for piece in pieces(cap, from_crs("EPSG:3031")))
+
+
 def test_a_bow_tie_across_the_antimeridian_keeps_its_area():
     found = pieces("POLYGON ((175 -10, -175 10, -175 -10, 175 10, 175 -10))")
     assert sum(piece.area for piece in found) == pytest.approx(100)

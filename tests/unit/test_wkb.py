@@ -103,6 +103,8 @@ def test_large_arrays_are_read_alike():
         b"\1\3\0\0\0\1\0\0\0\xff\xff\xff\x7f",
         b"\1\4\0\0\0\1\0\0\0" + blob("LINESTRING (1 2, 3 4)"),
         b"\1\6\0\0\0\1\0\0\0\1",
+        *(bytes([1, number, 0, 0, 0]) + b"\xff\xff\xff\xff" for number in (3, 4, 5, 6)),
+        *(bytes([1, number, 0, 0, 0]) + b"\xff\xff\xff\xff\1\1" for number in (3, 4, 5, 6)),
     ],
 )
 def test_what_is_not_plain_is_left_to_others(content):

@@ -104,7 +104,8 @@ class _Reader:
                 line = self._line(order, number, width)
                 yield LINE, _counted(np.repeat(line, 2, axis=0) if len(line) == 1 else line)
             elif number in (POLYGON, TRIANGLE, CURVE_POLYGON):
-                rings = list(self._rings(order, number, width))
+                shell, *holes = list(self._rings(order, number, width)) or [_NONE]
+                rings = [ring for ring in (shell, *holes) if len(ring)] if len(shell) else []
                 yield (
                     POLYGON,
                     struct.pack("<I", len(rings)) + b"".join(_counted(closed(ring)) for ring in rings),

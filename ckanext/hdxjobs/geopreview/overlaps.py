@@ -76,12 +76,13 @@ class Uniter:
             parts = shapely.get_parts(shapes[place])
             try:
                 which = self._overlapping(parts)
-                whole = _union(parts[which]) if len(which) else None
+                whole = _union(parts[which])
             except shapely.errors.GEOSException:
                 # Too odd even for GEOS: it is drawn as it is.
                 continue
-            if whole is not None:
-                shapes[place] = shapely.multipolygons([*np.delete(parts, which), *shapely.get_parts(whole)])
+            # Where shells and holes are the same nothing is left; such polygons are drawn as they are.
+            if len(whole):
+                shapes[place] = shapely.multipolygons([*np.delete(parts, which), *whole])
                 united[place] = True
         return united
 
@@ -114,8 +115,13 @@ class Uniter:
         return which
 
 
-def _union(polygons: Shapes) -> Any:
-    return shapely.make_valid(shapely.multipolygons(polygons), method="structure", keep_collapsed=False)
+def _union(polygons: Shapes) -> Shapes:
+    """Polygons that cover the same and do not overlap."""
+    whole = shapely.make_valid(shapely.multipolygons(polygons), method="structure", keep_collapsed=False)
+    # Now and then a line is left beside them.
+    parts = shapely.get_parts(shapely.get_parts(whole))
+    covering: Shapes = parts[(shapely.get_dimensions(parts) == 2) & ~shapely.is_empty(parts)]
+    return covering
 
 
 def tangled(polygons: Shapes) -> bool:

@@ -73,7 +73,9 @@ def _polygons(lonlats: list[Floats]) -> list[Any]:
         area = _combined(areas, lonlats)
     except shapely.errors.GEOSException:
         return _roughly(lonlats)
-    parts = [part for part in shapely.get_parts(area) if shapely.get_type_id(part) == mending.POLYGON]
+    parts = [
+        part for part in shapely.get_parts(area) if shapely.get_dimensions(part) == 2 and not part.is_empty
+    ]
     # A hole as large as the shell leaves nothing.
     return parts or _roughly(lonlats)
 

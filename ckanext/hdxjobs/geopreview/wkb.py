@@ -179,7 +179,9 @@ class Blobs:
         stride, base = int(codes.stride[feature]), int(codes.base[feature])
         # All parts begin alike; what begins otherwise is odd.
         head = bytes(data[place : place + HEAD]) if has_heads(base) else b""
-        well = not head or bool(self._begin_with(np.array([place]), base - (MULTIPOINT - POINT)).all())
+        well = not has_heads(base)
+        if len(head) == HEAD:
+            well = bool(self._begin_with(np.array([place]), base - (MULTIPOINT - POINT)).all())
         counted, several = has_counts(base), base == MULTIPOLYGON
         count = struct.Struct("<I").unpack_from
         found: list[int] = []
