@@ -15,18 +15,22 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import makers
+import numpy as np
 import pyarrow as pa
+import pyproj
 import shapely
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from ckanext.hdxjobs.errors import PreviewError
 from ckanext.hdxjobs.geopreview import charset, coordinates, rules, tabular
+from ckanext.hdxjobs.geopreview.shapes import Shapes
 from ckanext.hdxjobs.geopreview.sniff import sniff
 from ckanext.hdxjobs.geopreview.unzip import unzip
 from ckanext.hdxjobs.geopreview.values import Coordinates
 
-PROPERTIES = 7
+PROPERTIES = 8
 SECONDS_EACH = float(os.environ.get("HDXJOBS_FUZZ_S", "60")) / PROPERTIES
 MAX_UNPACKED_BYTES = 100_000
 
@@ -201,3 +205,67 @@ def _texts_have_an_encoding(sample: bytes) -> None:
 
 def test_any_bytes_have_an_encoding_that_python_knows() -> None:
     for_its_time(_texts_have_an_encoding)
+
+
+ARC = makers.curve(8, [(178, 0), (180, 2), (182, 0)])
+SHAPES = (
+    ARC,
+    makers.container(12, makers.curve_polygon(ARC)),
+    *(
+        shapely.to_wkb(shapely.from_wkt(wkt), output_dimension=4)
+        for wkt in (
+            "POINT (1 2)",
+            "POINT EMPTY",
+            "LINESTRING ZM (1 2 3 4, 179 3 4 5, -179 5 6 7)",
+            "POLYGON ((0 0, 9 0, 9 9, 0 0), (1 1, 2 1, 2 2, 1 1))",
+            "POLYGON ((170 -80, -100 -75, 0 -80, 170 -80))",
+            "MULTIPOINT ((1 2), EMPTY, (3 4))",
+            "MULTILINESTRING ((1 2, 3 4), EMPTY, (170 1, -170 2))",
+            "MULTIPOLYGON (((177 0, -177 0, -177 9, 177 9, 177 0)), EMPTY, ((0 0, 2 0, 2 2, 0 0)), ((1 0, 3 0, 3 2, 1 0)))",
+            "GEOMETRYCOLLECTION (POINT (1 2), GEOMETRYCOLLECTION (LINESTRING EMPTY, POLYGON ((0 0, 200 0, 9 9, 0 0))))",
+        )
+    ),
+)
+ORDINATES = (
+    st.sampled_from((0, 90, -90, 91, 180, -180, 179.9, 359, 400, 1e308, math.nan, math.inf)) | st.floats()
+)
+
+
+@st.composite
+def damaged_shapes(draw: st.DrawFn) -> bytes:
+    """Well-known binary with other bytes, other numbers, other counts, or without its end."""
+    raw = bytearray(draw(st.sampled_from(SHAPES)))
+    patches = draw(
+        st.lists(
+            st.binary(min_size=1, max_size=1)
+            | st.builds(lambda number: np.float64(number).tobytes(), ORDINATES)
+            | st.builds(lambda number: np.uint32(number).tobytes(), st.integers(0, 2**32 - 1)),
+            max_size=3,
+        )
+    )
+    for patch in patches:
+        place = draw(st.integers(0, len(raw) // 4)) * 4 + draw(st.sampled_from((0, 1)))
+        raw[place : place + len(patch)] = patch
+    return bytes(raw[: draw(st.sampled_from((len(raw), len(raw) - 1, len(raw) // 2)))])
+
+
+@ROUND
+@given(
+    st.lists(damaged_shapes() | st.binary(max_size=30) | st.none(), max_size=8),
+    st.sampled_from(("EPSG:4326", "EPSG:3857", "EPSG:3031", "EPSG:32660")),
+)
+def _shapes_are_drawn_or_counted(blobs: list[bytes | None], crs: str) -> None:
+    shapes = Shapes(pyproj.CRS(crs))
+    taken = shapes.take(np.arange(len(blobs)), pa.array(blobs, pa.binary()))
+    taken.validate(full=True)
+    drawn = [shapely.from_wkb(blob) for blob in taken.to_pylist() if blob is not None]
+    report = shapes.report()
+    assert report["drawable_count"] == len(drawn)
+    lost = sum(report[key]["count"] for key in ("missing", "out_of_range", "unreadable"))
+    assert len(drawn) + lost == len(blobs)
+    edge = 20_050_000
+    assert all(-edge < bound < edge for shape in drawn for bound in shape.bounds)
+
+
+def test_any_geometry_is_drawn_within_the_map_or_counted() -> None:
+    for_its_time(_shapes_are_drawn_or_counted)

@@ -62,7 +62,9 @@ def flatten(blob: bytes) -> Flat:
     """
     reader = _Reader(blob)
     try:
-        parts = list(reader.parts())
+        # Numbers too large for arcs end as infinity, which is nowhere on Earth.
+        with np.errstate(over="ignore", invalid="ignore"):
+            parts = list(reader.parts())
     except (struct.error, ValueError) as error:
         raise NotWkbError from error
     kinds = {kind for kind, _ in parts}
