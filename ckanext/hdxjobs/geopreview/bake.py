@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from psycopg2 import sql
 
-from ckanext.hdxjobs.geopreview import cutting, db, pyramid, thinning, transfer
+from ckanext.hdxjobs.geopreview import db, pyramid, slimming, thinning, transfer
 from ckanext.hdxjobs.geopreview.cutting import Parts
 from ckanext.hdxjobs.geopreview.pyramid import Boxes, Flags, Ints
 from ckanext.hdxjobs.geopreview.thinning import Drawn
@@ -67,8 +67,7 @@ class Oven:
 
     def draw_shapes(self, parts: Parts, keys: Ints, *, zoom: int) -> None:
         """Note large shapes for the tiles that they were cut to, as they will be drawn."""
-        unit = 2 * pyramid.HALF_WORLD_M / 2**zoom / UNITS
-        shapes, tile, feature = transfer.shapes_of(cutting.decimate(parts, unit))
+        shapes, tile, feature = transfer.shapes_of(slimming.slim(parts, unit_m(zoom)))
         columns: transfer.Columns = {
             "cell": keys[tile],
             "fid": self.boxes.fid[feature],
@@ -98,7 +97,7 @@ class Oven:
             overweight = self._overweight(zoom)
             if overweight <= 1 or overweight > HOPELESS:
                 break
-        self._run("keep_shapes", unit=2 * pyramid.HALF_WORLD_M / 2**zoom / UNITS)
+        self._run("keep_shapes", unit=unit_m(zoom))
         self._leave_out(zoom, detail=2**number)
         return drawn.shift
 
@@ -114,8 +113,7 @@ class Oven:
         transfer.fill(self.cursor, DRAWN, columns)
 
     def _encode(self, zoom: int, *, detail: float) -> None:
-        unit = 2 * pyramid.HALF_WORLD_M / 2**zoom / UNITS
-        self._run("bake", unit=unit, detail=detail)
+        self._run("bake", unit=unit_m(zoom), detail=detail)
 
     def _leave_out(self, zoom: int, *, detail: float) -> None:
         """Where coarser does not help: tiles that are still too large keep the first of their features in rank."""
@@ -139,6 +137,11 @@ class Oven:
         tables = {"table": self.table, "stored": self.stored, "pieces": self.pieces}
         statement = db.query(name, **tables, properties=properties)
         self.cursor.execute(statement, params or None)
+
+
+def unit_m(zoom: int) -> float:
+    """Metres of a unit of a zoom's tiles."""
+    return 2 * pyramid.HALF_WORLD_M / (UNITS << zoom)
 
 
 def room(cursor: Any, name: str) -> tuple[int, str]:

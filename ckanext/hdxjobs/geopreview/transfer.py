@@ -164,7 +164,8 @@ def parts_of(shapes: npt.NDArray[Any], features: npt.NDArray[np.int64], first_ri
         shell = np.maximum.accumulate(np.where(new, ring, 0))
         starts = cutting.offsets(shapely.get_num_coordinates(found).astype(np.int64))
         xy = shapely.get_coordinates(found)
-        yield Parts(kind, xy, starts, whose.astype(np.int64), ring, shell, np.zeros(len(found), np.int64))
+        tile, box = np.zeros(len(found), np.int64), cutting.boxes(xy, starts)
+        yield Parts(kind, xy, starts, whose.astype(np.int64), ring, shell, tile, box)
         first_ring += len(found)
 
 
