@@ -299,6 +299,43 @@ def test_preparing_twice_does_the_work_once(published, geo):
     assert again.tiles == first.tiles
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        crowd,
+        lambda: geojson(*(feature(mapping(cell)) for cell in honeycomb(count=20, steps=1_000))),
+        lambda: geojson(
+            *(feature(mapping(shapely.box(x, y, x + 0.01, y + 0.01))) for x, y in lattice(1_000).tolist())
+        ),
+    ],
+    ids=["points", "large shapes", "small shapes"],
+)
+def test_two_connections_make_the_tiles_that_one_makes(published, geo, monkeypatch, make):
+    monkeypatch.setattr(bake, "WORTH_SHARING", 0)
+    stored = []
+    for hands in (1, 2):
+        (tile_set,) = published(make())
+        prepare.prepare([tile_set], dsn=geo.loader, budget=SMALL, hands=hands)
+        name = f"s_{tile_set.layer_id}_g1"
+        stored.append(geo.rows(f"SELECT cell, mvt, amount, dropped FROM hdxjobs.{name} ORDER BY cell"))
+    assert len(stored[0]) > 1
+    assert stored[0] == stored[1]
+
+
+def test_a_connection_that_fails_undoes_what_the_other_one_did(published, geo, monkeypatch):
+    monkeypatch.setattr(bake, "WORTH_SHARING", 0)
+    (tile_set,) = published(crowd())
+    with monkeypatch.context() as patch:
+        patch.setattr(bake.Oven, "_overweight", _fails_but_on_the_first)
+        with pytest.raises(ZeroDivisionError):
+            prepare.prepare([tile_set], dsn=geo.loader, budget=SMALL)
+    assert geo.rows(f"SELECT count(*) FROM hdxjobs.s_{tile_set.layer_id}_g1") == [(0,)]
+
+
+def _fails_but_on_the_first(oven, cursor, zoom):
+    return 1 // (cursor is oven.hands.cursors[0])
+
+
 def test_what_was_deleted_is_not_prepared(published, geo):
     tile_sets = published(crowd(500), resource_id="deleted-before")
     publish.retire(resource_id="deleted-before", dsn=geo.loader, generation=1)

@@ -21,7 +21,8 @@ from ckanext.hdxjobs.errors import PublishError, Superseded
 from ckanext.hdxjobs.geopreview import bake, cutting, db, pyramid, rules, thinning, transfer
 from ckanext.hdxjobs.geopreview.bake import Level, Oven
 from ckanext.hdxjobs.geopreview.cutting import Parts
-from ckanext.hdxjobs.geopreview.pyramid import Boxes, Budget, Crowd, Flags
+from ckanext.hdxjobs.geopreview.hands import Hands, hired
+from ckanext.hdxjobs.geopreview.pyramid import Boxes, Budget, Crowd, Flags, Ints
 from ckanext.hdxjobs.geopreview.values import TileSet
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 #: Pieces that shapes may be cut into: so many each, and so many for all; beyond that cutting stops.
 MAX_PIECES_EACH = 12
 MAX_PIECES_FREE = 200_000
+#: Connections that encode the tiles of large layers side by side.
+HANDS = 2
 
 _DIMENSIONS = {
     **{"Point": 0, "MultiPoint": 0},
@@ -54,25 +57,35 @@ class Prepared:
     seconds: float = 0.0
 
 
-def prepare(tile_sets: Sequence[TileSet], *, dsn: str, budget: Budget | None = None) -> tuple[Prepared, ...]:
+def prepare(
+    tile_sets: Sequence[TileSet], *, dsn: str, budget: Budget | None = None, hands: int = HANDS
+) -> tuple[Prepared, ...]:
     """Make each tile of published layers either stored or cheap; the registry tells how far it is.
 
+    :param hands: connections for a large layer; what is made is the same
     :raises Superseded: a newer generation took over, or the resource was deleted
     :raises PublishError: the map database is away
     """
     made = []
     for tile_set in tile_sets:
         limits = budget or Budget(max_zoom=rules.DEEPEST_MAX_ZOOM)
-        with db.session(dsn, error=PublishError) as connection:
-            made.append(_Preparation(connection, tile_set, limits).run())
+        count = hands if tile_set.feature_count > bake.WORTH_SHARING else 1
+        with (
+            db.session(dsn, error=PublishError) as connection,
+            hired(connection, dsn=dsn, count=count) as several,
+        ):
+            made.append(_Preparation(connection, several, tile_set, limits).run())
     return tuple(made)
 
 
 class _Preparation:
     """One layer's way to its stored tiles and pieces."""
 
-    def __init__(self, connection: extensions.connection, tile_set: TileSet, budget: Budget) -> None:
+    def __init__(
+        self, connection: extensions.connection, hands: Hands, tile_set: TileSet, budget: Budget
+    ) -> None:
         self._connection = connection
+        self._hands = hands
         self._name = rules.table_name(tile_set.layer_id, tile_set.generation)
         self._table = db.table(self._name)
         self._stored = db.table(rules.stored_name(self._name))
@@ -129,24 +142,31 @@ class _Preparation:
             cursor.execute(db.query("note_prepared"), params)
 
     def _make(self, boxes: Boxes, properties: str) -> Prepared:
-        walk = pyramid.walkers(boxes, self._budget)
-        cursor = self._connection.cursor()
-        with self._connection:
-            cursor.execute(db.query("lock_timeout"))
-            cursor.execute(db.query("prepared_tables", stored=self._stored, pieces=self._pieces))
-            cursor.execute(db.query("index_fid", index=self._index("fid"), table=self._table))
-            cursor.execute(db.query("work_tables"))
-            parts = self._fetch(cursor, boxes, walk)
-            oven = Oven(
-                cursor, self._table, self._stored, self._pieces, boxes, properties, 2 * self._budget.rows
+        with self._hands.transaction():
+            self._hands.cursors[0].execute(db.query("lock_timeout"))
+            self._hands.cursors[0].execute(
+                db.query("prepared_tables", stored=self._stored, pieces=self._pieces)
             )
+            for cursor in self._hands.cursors:
+                cursor.execute(db.query("work_tables"))
+        indexed = self._hands.aside(self._index_fid)
+        walk = pyramid.walkers(boxes, self._budget)
+        with self._connection:
+            parts = self._fetch(self._hands.cursors[0], boxes, walk)
+        most = 2 * self._budget.rows
+        oven = Oven(self._hands, self._table, self._stored, self._pieces, boxes, properties, most)
         self._tell(0.2)
         levels, capped_zoom = self._descend(oven, walk, parts)
+        indexed.result()
         self._bake(oven, levels)
         if walk.any():
             self._finish_pieces()
         deepest = min(len(levels), rules.DEEPEST_MAX_ZOOM)
         return Prepared(sum(len(level.x) for level in levels), self._piece_count, deepest, capped_zoom)
+
+    def _index_fid(self, cursor: Any) -> None:
+        cursor.execute(db.query("lock_timeout"))
+        cursor.execute(db.query("index_fid", index=self._index("fid"), table=self._table))
 
     def _index(self, what: str) -> sql.Identifier:
         return sql.Identifier(f"{self._name}_{what}")
@@ -178,11 +198,12 @@ class _Preparation:
             capped = bool(heavy.any()) and self._piece_count + pieces > allowed
             last = capped or crowd.zoom >= self._budget.max_zoom
             self._keep(oven, crowd, parts, ~heavy | last)
-            self._draw(oven, crowd, parts, (heavy, seen))
+            shapes = self._draw(oven, crowd, parts, (heavy, seen))
             if not heavy.any():
                 return levels, None
             crowd = pyramid.only(crowd, heavy)
-            levels.append(Level(crowd.x, crowd.y, thinning.thin(crowd, oven.boxes, most=self._budget.rows)))
+            drawn = thinning.thin(crowd, oven.boxes, most=self._budget.rows)
+            levels.append(Level(crowd.x, crowd.y, drawn, *shapes))
             self._tell(0.2 + 0.02 * crowd.zoom)
             if last:
                 return levels, crowd.zoom if capped else None
@@ -204,39 +225,46 @@ class _Preparation:
     def _keep(self, oven: Oven, crowd: Crowd, parts: list[Parts], settled: Flags) -> None:
         """Pieces of settled tiles stay as they are, for all tiles below."""
         keys = pyramid.cell_keys(crowd.zoom, crowd.x, crowd.y)
+        cursor = self._hands.cursors[0]
         with self._connection:
-            self._check(oven.cursor)
+            self._check(cursor)
             for part in parts:
                 mine = part.take(np.flatnonzero(settled[part.tile]))
                 if len(mine):
                     shapes, tile, feature = transfer.shapes_of(mine)
                     self._piece_count += len(shapes)
                     columns = {"cell": keys[tile], "fid": oven.boxes.fid[feature], "shape": shapes}
-                    transfer.fill(oven.cursor, self._pieces, columns)
+                    transfer.fill(cursor, self._pieces, columns)
 
-    def _draw(self, oven: Oven, crowd: Crowd, parts: list[Parts], wanted: tuple[Flags, Flags]) -> None:
+    def _draw(
+        self, oven: Oven, crowd: Crowd, parts: list[Parts], wanted: tuple[Flags, Flags]
+    ) -> tuple[Ints, Ints]:
         """Heavy tiles draw the large shapes that they hold.
 
         :param wanted: tiles and features
+        :returns: pairs, each once: number of the heavy tile, feature
         """
         tiles, features = wanted
         keys = pyramid.cell_keys(crowd.zoom, crowd.x, crowd.y)
+        pairs: list[Ints] = [np.zeros((0, 2), np.int64)]
         with self._connection:
             for part in parts:
                 mine = part.take(np.flatnonzero(tiles[part.tile] & features[part.feature]))
                 if len(mine):
-                    oven.draw_shapes(mine, keys, zoom=crowd.zoom)
+                    pairs.append(np.column_stack(oven.draw_shapes(mine, keys, zoom=crowd.zoom)))
+        tile, feature = np.unique(np.concatenate(pairs), axis=0).T
+        return np.cumsum(tiles)[tile] - 1, feature
 
     def _bake(self, oven: Oven, levels: list[Level]) -> None:
         """Store the heavy tiles, deepest first: no zoom draws finer than the one below it."""
         coarsest = 0
         for number, level in enumerate(reversed(levels)):
-            with self._connection:
-                self._check(oven.cursor)
+            with self._hands.transaction():
+                self._check(self._hands.cursors[0])
                 coarsest = oven.bake(level, coarsest=coarsest)
             self._tell(0.5 + 0.4 * (number + 1) / len(levels))
         with self._connection:
-            oven.cursor.execute(db.query("analyze_table", table=self._stored))
+            self._hands.cursors[0].execute(db.query("analyze_table", table=self._stored))
 
     def _finish_pieces(self) -> None:
         """Make pieces quick to find, and the shapes that were cut easy to leave out."""
