@@ -20,8 +20,7 @@ def parts(*shapes):
 
 def whole(found):
     """Parts as shapes again, one for each tile and feature."""
-    blobs, _, _ = transfer.shapes_of(found)
-    return shapely.from_wkb(blobs)
+    return shapely.from_wkb(transfer.shapes_of(found).ewkb)
 
 
 def blob(points, seed, at=(0, 0), size=WORLD / 2):

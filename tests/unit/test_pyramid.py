@@ -166,3 +166,8 @@ def test_of_a_cell_the_largest_is_drawn():
 def test_the_same_features_give_the_same_tiles_in_whatever_order_they_come():
     one, other = some_points(5_000), some_points(5_000)
     assert one.rank.tolist() == other.rank.tolist()
+
+
+def test_a_unit_is_the_4096th_part_of_a_tile():
+    assert pyramid.unit_m(0) * 4096 == 2 * 20037508.342789244
+    assert pyramid.unit_m(3) * 8 == pyramid.unit_m(0)

@@ -17,8 +17,7 @@ def parts(*shapes):
 
 def whole(found):
     """Parts as shapes again, one for each tile and feature."""
-    blobs, _, _ = transfer.shapes_of(found)
-    return shapely.from_wkb(blobs)
+    return shapely.from_wkb(transfer.shapes_of(found).ewkb)
 
 
 def wiggly(vertices, seed=1, size=1e6):

@@ -21,7 +21,7 @@ side of it); ``storages``, ``courier``, ``headers`` (where files are and how lin
 and ``handover`` (an upload by way of the site); ``sniff``, ``delimited``, ``foreign``, ``unzip``, ``guard``
 (suspicion); ``archive``, ``companions``, ``shapefile``, ``texts``, ``place`` (from a download to files that a
 driver can open, in UTF-8); ``rows``, ``transfer`` (binary COPY); ``pyramid``, ``thinning``, ``cutting``,
-``slimming``, ``hands``, ``bake`` (what preparing is made of); ``answer``, ``legacy`` (the words of the status
-and of old clients);
+``slimming``, ``descent``, ``hands``, ``bake`` (what preparing is made of); ``answer``, ``legacy`` (the words of
+the status and of old clients);
 ``preview``, ``db`` (the two databases); ``rules``, ``formats``, ``remedies``, ``verdicts``, ``values``.
 """

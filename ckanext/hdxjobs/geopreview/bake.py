@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from psycopg2 import sql
 
-from ckanext.hdxjobs.geopreview import db, pyramid, slimming, thinning, transfer
-from ckanext.hdxjobs.geopreview.cutting import Parts
+from ckanext.hdxjobs.geopreview import db, pyramid, thinning, transfer
 from ckanext.hdxjobs.geopreview.hands import Hands
 from ckanext.hdxjobs.geopreview.pyramid import Boxes, Flags, Ints
 from ckanext.hdxjobs.geopreview.thinning import Drawn
+from ckanext.hdxjobs.geopreview.transfer import Shapes
 
 #: Bytes of a stored tile, before compression.
 MAX_TILE_BYTES = 500_000
@@ -34,7 +34,8 @@ HOPELESS = 3
 FEWER_ROUNDS = 6
 #: Features of a zoom from which several connections share its tiles.
 WORTH_SHARING = 20_000
-UNITS = 4096
+#: As how many features a large shape counts.
+LARGE = 100
 DRAWN = sql.Identifier("hdx_drawn")
 HEAVY = sql.Identifier("hdx_heavy")
 #: More than any place in the order of importance.
@@ -78,15 +79,14 @@ class Oven:
     properties: str
     most: int
 
-    def draw_shapes(self, parts: Parts, keys: Ints, *, zoom: int) -> tuple[Ints, Ints]:
-        """Keep large shapes as the tiles that they were cut to draw them; their key is negative.
-
-        :returns: tile and feature of each
-        """
-        shapes, tile, feature = transfer.shapes_of(slimming.slim(parts, unit_m(zoom)))
-        columns = {"cell": -keys[tile] - 1, "fid": self.boxes.fid[feature], "shape": shapes}
+    def keep_shapes(self, shapes: Shapes, keys: Ints) -> None:
+        """Pieces stay for their tiles (numbers ``keys``) and those below."""
+        columns = {"cell": keys[shapes.tile], "fid": self.boxes.fid[shapes.feature], "shape": shapes.ewkb}
         transfer.fill(self.hands.cursors[0], self.pieces, columns)
-        return tile, feature
+
+    def draw_shapes(self, shapes: Shapes, keys: Ints) -> None:
+        """Large shapes stay as their tiles draw them; the key is negative."""
+        self.keep_shapes(shapes, -keys - 1)
 
     def bake(self, level: Level, *, coarsest: int) -> int:
         """Store the tiles of a zoom; what is drawn gets coarser for the whole zoom until each fits.
@@ -95,7 +95,7 @@ class Oven:
         :returns: size of the cells of this zoom
         """
         drawn = thinning.coarsened(level.drawn, self.boxes, shift=coarsest)
-        shares = self._shares(drawn)
+        shares = self._shares(level)
         for number in range(COARSER_ROUNDS + 1):
             if number:
                 drawn = thinning.gather(drawn, self.boxes, max(drawn.side // 2, 1))
@@ -106,11 +106,12 @@ class Oven:
         self.hands.each(partial(self._leave_out, drawn.zoom, 2**number), shares)
         return drawn.shift
 
-    def _shares(self, drawn: Drawn) -> list[Flags]:
+    def _shares(self, level: Level) -> list[Flags]:
         """The tiles of each connection, so that all have as much to do."""
-        before = np.cumsum(np.bincount(drawn.tile, minlength=len(drawn.places)))
-        count = len(self.hands.cursors) if len(drawn) > WORTH_SHARING else 1
-        owner = np.minimum(before * count // (len(drawn) + 1), count - 1)
+        load = np.bincount(level.drawn.tile, minlength=len(level.x))
+        load += LARGE * np.bincount(level.shape_tile, minlength=len(level.x))
+        count = len(self.hands.cursors) if load.sum() > WORTH_SHARING else 1
+        owner = np.minimum(np.cumsum(load) * count // (load.sum() + 1), count - 1)
         return [owner == number for number in range(count)]
 
     def _store(self, level: Level, detail: int, cursor: Any, mine: Flags) -> float:
@@ -140,7 +141,7 @@ class Oven:
         return self._overweight(cursor, zoom)
 
     def _encode(self, cursor: Any, zoom: int, detail: int) -> None:
-        self._run(cursor, "bake", zoom=zoom, unit=unit_m(zoom), detail=detail)
+        self._run(cursor, "bake", zoom=zoom, unit=pyramid.unit_m(zoom), detail=detail)
 
     def _leave_out(self, zoom: int, detail: int, cursor: Any, mine: Flags) -> None:
         """Where coarser does not help: tiles that are still too large keep the first of their features in rank."""
@@ -178,11 +179,6 @@ def kept(tile: Ints, place: npt.NDArray[np.int32], *, tiles: int, most: int) -> 
         first = np.cumsum(count) - count
         keep[full] = place[np.lexsort((place, tile))][first[full] + most - 1] + 1
     return keep
-
-
-def unit_m(zoom: int) -> float:
-    """Metres of a unit of a zoom's tiles."""
-    return 2 * pyramid.HALF_WORLD_M / (UNITS << zoom)
 
 
 def room(cursor: Any, name: str) -> tuple[int, str]:

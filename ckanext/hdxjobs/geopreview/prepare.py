@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from psycopg2 import extensions, sql
 
 from ckanext.hdxjobs.errors import PublishError, Superseded
-from ckanext.hdxjobs.geopreview import bake, cutting, db, pyramid, rules, thinning, transfer
+from ckanext.hdxjobs.geopreview import bake, cutting, db, descent, pyramid, rules, thinning, transfer
 from ckanext.hdxjobs.geopreview.bake import Level, Oven
 from ckanext.hdxjobs.geopreview.cutting import Parts
+from ckanext.hdxjobs.geopreview.descent import Fate
 from ckanext.hdxjobs.geopreview.hands import Hands, hired
 from ckanext.hdxjobs.geopreview.pyramid import Boxes, Budget, Crowd, Flags, Ints
 from ckanext.hdxjobs.geopreview.values import TileSet
@@ -69,12 +72,9 @@ def prepare(
     made = []
     for tile_set in tile_sets:
         limits = budget or Budget(max_zoom=rules.DEEPEST_MAX_ZOOM)
-        count = hands if tile_set.feature_count > bake.WORTH_SHARING else 1
-        with (
-            db.session(dsn, error=PublishError) as connection,
-            hired(connection, dsn=dsn, count=count) as several,
-        ):
-            made.append(_Preparation(connection, several, tile_set, limits).run())
+        with db.session(dsn, error=PublishError) as connection:
+            more = partial(hired, connection, dsn=dsn, count=hands)
+            made.append(_Preparation(connection, more, tile_set, limits).run())
     return tuple(made)
 
 
@@ -82,10 +82,14 @@ class _Preparation:
     """One layer's way to its stored tiles and pieces."""
 
     def __init__(
-        self, connection: extensions.connection, hands: Hands, tile_set: TileSet, budget: Budget
+        self,
+        connection: extensions.connection,
+        hire: Callable[[], AbstractContextManager[Hands]],
+        tile_set: TileSet,
+        budget: Budget,
     ) -> None:
         self._connection = connection
-        self._hands = hands
+        self._hire = hire
         self._name = rules.table_name(tile_set.layer_id, tile_set.generation)
         self._table = db.table(self._name)
         self._stored = db.table(rules.stored_name(self._name))
@@ -111,7 +115,11 @@ class _Preparation:
             boxes = transfer.read_boxes(cursor, self._table, dimension=self._dimension)
         self._budget = replace(self._budget, rows=min(self._budget.rows, room))
         light = len(boxes) <= self._budget.rows and int(boxes.vertices.sum()) <= self._budget.vertices
-        made = Prepared() if light else self._make(boxes, properties)
+        if light:
+            made = Prepared()
+        else:
+            with self._hire() as hands:
+                made = self._make(hands, boxes, properties)
         self._note(made)
         made = replace(made, seconds=time.monotonic() - started)
         log.info("layer %s: %s", self._name, made)
@@ -141,20 +149,18 @@ class _Preparation:
             self._check(cursor)
             cursor.execute(db.query("note_prepared"), params)
 
-    def _make(self, boxes: Boxes, properties: str) -> Prepared:
-        with self._hands.transaction():
-            self._hands.cursors[0].execute(db.query("lock_timeout"))
-            self._hands.cursors[0].execute(
-                db.query("prepared_tables", stored=self._stored, pieces=self._pieces)
-            )
-            for cursor in self._hands.cursors:
+    def _make(self, hands: Hands, boxes: Boxes, properties: str) -> Prepared:
+        with hands.transaction():
+            hands.cursors[0].execute(db.query("lock_timeout"))
+            hands.cursors[0].execute(db.query("prepared_tables", stored=self._stored, pieces=self._pieces))
+            for cursor in hands.cursors:
                 cursor.execute(db.query("work_tables"))
-        indexed = self._hands.aside(self._index_fid)
+        indexed = hands.aside(self._index_fid)
         walk = pyramid.walkers(boxes, self._budget)
         with self._connection:
-            parts = self._fetch(self._hands.cursors[0], boxes, walk)
+            parts = self._fetch(hands.cursors[0], boxes, walk)
         most = 2 * self._budget.rows
-        oven = Oven(self._hands, self._table, self._stored, self._pieces, boxes, properties, most)
+        oven = Oven(hands, self._table, self._stored, self._pieces, boxes, properties, most)
         self._tell(0.2)
         levels, capped_zoom = self._descend(oven, walk, parts)
         indexed.result()
@@ -197,19 +203,15 @@ class _Preparation:
             heavy, pieces = self._heavy(crowd, oven.boxes, walk, parts)
             capped = bool(heavy.any()) and self._piece_count + pieces > allowed
             last = capped or crowd.zoom >= self._budget.max_zoom
-            self._keep(oven, crowd, parts, ~heavy | last)
-            shapes = self._draw(oven, crowd, parts, (heavy, seen))
+            shapes = self._step(oven, parts, partial(descent.step, crowd, heavy, seen, last), crowd)
             if not heavy.any():
                 return levels, None
             crowd = pyramid.only(crowd, heavy)
             drawn = thinning.thin(crowd, oven.boxes, most=self._budget.rows)
-            levels.append(Level(crowd.x, crowd.y, drawn, *shapes))
+            levels.append(Level(crowd.x, crowd.y, drawn, np.cumsum(heavy)[shapes[0]] - 1, shapes[1]))
             self._tell(0.2 + 0.02 * crowd.zoom)
             if last:
                 return levels, crowd.zoom if capped else None
-            for number, part in enumerate(parts):
-                chosen = cutting.of_tiles(part, heavy)
-                parts[number] = cutting.split(chosen, crowd.x, crowd.y, crowd.zoom)
             crowd = pyramid.children(crowd, oven.boxes)
 
     def _heavy(self, crowd: Crowd, boxes: Boxes, walk: Flags, parts: list[Parts]) -> tuple[Flags, int]:
@@ -222,49 +224,37 @@ class _Preparation:
             pieces += int(part_rows.sum())
         return (rows > self._budget.rows) | (vertices > self._budget.vertices), pieces
 
-    def _keep(self, oven: Oven, crowd: Crowd, parts: list[Parts], settled: Flags) -> None:
-        """Pieces of settled tiles stay as they are, for all tiles below."""
-        keys = pyramid.cell_keys(crowd.zoom, crowd.x, crowd.y)
-        cursor = self._hands.cursors[0]
-        with self._connection:
-            self._check(cursor)
-            for part in parts:
-                mine = part.take(np.flatnonzero(settled[part.tile]))
-                if len(mine):
-                    shapes, tile, feature = transfer.shapes_of(mine)
-                    self._piece_count += len(shapes)
-                    columns = {"cell": keys[tile], "fid": oven.boxes.fid[feature], "shape": shapes}
-                    transfer.fill(cursor, self._pieces, columns)
-
-    def _draw(
-        self, oven: Oven, crowd: Crowd, parts: list[Parts], wanted: tuple[Flags, Flags]
+    def _step(
+        self, oven: Oven, parts: list[Parts], step: Callable[[Parts], Fate], crowd: Crowd
     ) -> tuple[Ints, Ints]:
-        """Heavy tiles draw the large shapes that they hold.
+        """Keep pieces of settled tiles, draw the large shapes of heavy ones; ``parts`` become those below.
 
-        :param wanted: tiles and features
-        :returns: pairs, each once: number of the heavy tile, feature
+        :returns: tile and feature of what is drawn, each pair once
         """
-        tiles, features = wanted
         keys = pyramid.cell_keys(crowd.zoom, crowd.x, crowd.y)
         pairs: list[Ints] = [np.zeros((0, 2), np.int64)]
-        with self._connection:
-            for part in parts:
-                mine = part.take(np.flatnonzero(tiles[part.tile] & features[part.feature]))
-                if len(mine):
-                    pairs.append(np.column_stack(oven.draw_shapes(mine, keys, zoom=crowd.zoom)))
+        for number in range(len(parts)):
+            fate = step(parts[number])
+            parts[number] = fate.below
+            with self._connection:
+                self._check(oven.hands.cursors[0])
+                oven.keep_shapes(fate.kept, keys)
+                oven.draw_shapes(fate.drawn, keys)
+            self._piece_count += len(fate.kept)
+            pairs.append(np.column_stack([fate.drawn.tile, fate.drawn.feature]))
         tile, feature = np.unique(np.concatenate(pairs), axis=0).T
-        return np.cumsum(tiles)[tile] - 1, feature
+        return tile, feature
 
     def _bake(self, oven: Oven, levels: list[Level]) -> None:
         """Store the heavy tiles, deepest first: no zoom draws finer than the one below it."""
         coarsest = 0
         for number, level in enumerate(reversed(levels)):
-            with self._hands.transaction():
-                self._check(self._hands.cursors[0])
+            with oven.hands.transaction():
+                self._check(oven.hands.cursors[0])
                 coarsest = oven.bake(level, coarsest=coarsest)
             self._tell(0.5 + 0.4 * (number + 1) / len(levels))
         with self._connection:
-            self._hands.cursors[0].execute(db.query("analyze_table", table=self._stored))
+            oven.hands.cursors[0].execute(db.query("analyze_table", table=self._stored))
 
     def _finish_pieces(self) -> None:
         """Make pieces quick to find, and the shapes that were cut easy to leave out."""

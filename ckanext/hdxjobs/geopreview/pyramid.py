@@ -22,6 +22,8 @@ GRID_BITS = 30
 HALF_WORLD_M = 20037508.342789244
 #: Part of a tile's side that is drawn beyond its edges: 64 units of 4096.
 MARGIN_BITS = 6
+#: Units of a tile's side.
+UNITS = 4096
 
 #: Steps that pull the bits of a number apart: shifts, and the bits that are then in place.
 _SPREAD = (
@@ -228,3 +230,8 @@ def walkers(everything: Boxes, budget: Budget) -> Flags:
         found[crowd.feature[large]] = True
         crowd = children(without(crowd, found), everything)
     return found
+
+
+def unit_m(zoom: int) -> float:
+    """Metres of a unit of a zoom's tiles."""
+    return 2 * HALF_WORLD_M / (UNITS << zoom)

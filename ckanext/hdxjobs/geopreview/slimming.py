@@ -34,7 +34,8 @@ def slim(parts: Parts, unit: float) -> Parts:
     if parts.kind is Kind.POINT or not len(parts):
         return parts
     shape = parts.tile * (parts.feature.max() + 1) + parts.feature
-    shape = np.unique(shape, return_inverse=True)[1]
+    if shape.max() > len(parts):
+        shape = np.unique(shape, return_inverse=True)[1]
     tolerance = _tolerances(parts, shape, unit)
     kept = np.flatnonzero(~specks(parts, shape, tolerance))
     return simplify(decimate(parts.take(kept), unit), shape[kept], tolerance[kept])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -169,9 +170,26 @@ def parts_of(shapes: npt.NDArray[Any], features: npt.NDArray[np.int64], first_ri
         first_ring += len(found)
 
 
-def shapes_of(parts: Parts) -> tuple[npt.NDArray[Any], pyramid.Ints, pyramid.Ints]:
-    """One EWKB for each tile and feature, with their tiles and features."""
+@dataclass(frozen=True)
+class Shapes:
+    """Shapes in tiles, of each feature one a tile.
+
+    :ivar ewkb: (n) bytes
+    """
+
+    ewkb: npt.NDArray[Any]
+    tile: pyramid.Ints
+    feature: pyramid.Ints
+
+    def __len__(self) -> int:
+        return len(self.tile)
+
+
+def shapes_of(parts: Parts) -> Shapes:
+    """Parts put together again."""
     parts = cutting.ordered(parts)
+    if not len(parts):
+        return Shapes(np.zeros(0, object), parts.tile, parts.feature)
     new_shape = _changes(parts.tile) | _changes(parts.feature)
     firsts = np.flatnonzero(new_shape)
     if parts.kind is Kind.RING:
@@ -189,7 +207,7 @@ def shapes_of(parts: Parts) -> tuple[npt.NDArray[Any], pyramid.Ints, pyramid.Int
         ends = (np.append(firsts, len(parts)),)
         shapes = shapely.from_ragged_array(shapely.GeometryType.MULTIPOINT, parts.xy, ends)
     blobs = shapely.to_wkb(shapely.set_srid(shapes, SRID), include_srid=True, flavor="extended", byte_order=1)
-    return blobs, parts.tile[firsts], parts.feature[firsts]
+    return Shapes(blobs, parts.tile[firsts], parts.feature[firsts])
 
 
 def _changes(values: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
