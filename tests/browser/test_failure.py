@@ -56,7 +56,7 @@ def test_a_visitor_of_a_file_that_is_no_geodata_reads_one_line(site: Site, visit
     visitor.goto(resource.path)
 
     panel = visitor.locator("[data-hdxjobs-panel]")
-    expect(panel).to_contain_text("The zip file holds no Shapefile")
+    expect(panel).to_contain_text("The zip file holds no file that can be drawn")
     expect(panel.get_by_role("heading")).to_have_count(0)
 
 

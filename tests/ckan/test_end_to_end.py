@@ -23,7 +23,7 @@ from ckan.tests import factories
 
 from ckanext.hdxjobs.geopreview import sweep
 
-DEADLINE_S = 90
+DEADLINE_S = 240
 
 FIELDS = {"name": "Lac Kivu", "depth": 475.5, "rank": 7, "deep": True}
 POLYGON = {

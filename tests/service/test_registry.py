@@ -100,7 +100,7 @@ def test_the_functions_have_comments_and_are_not_for_everybody(geo):
         "SELECT p.proname, obj_description(p.oid), has_function_privilege('public', p.oid, 'EXECUTE')"
         " FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'hdxjobs'"
     )
-    assert len(rows) == 22
+    assert len(rows) == 23
     assert all(comment and not public for _, comment, public in rows)
 
 
@@ -264,6 +264,22 @@ def test_a_database_that_was_not_set_up_is_away_until_it_is_and_the_log_says_wha
         publish.drop_old(dsn=bare, grace_s=0)
     assert caught.value.code == "database-unavailable"
     assert "ckan hdxjobs init-db" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("condition", "code"),
+    [
+        ("disk_full", "disk-full"),
+        ("deadlock_detected", "database-unavailable"),
+        ("query_canceled", "database-unavailable"),
+        ("too_many_connections", "database-unavailable"),
+        ("read_only_sql_transaction", "database-unavailable"),
+    ],
+)
+def test_trouble_of_the_database_may_pass_and_has_its_code(geo, condition, code):
+    with pytest.raises(errors.LoadError) as caught, db.session(geo.loader, error=errors.LoadError) as session:
+        session.cursor().execute(f"DO $$BEGIN RAISE {condition}; END$$")
+    assert (caught.value.code, caught.value.failure.kind) == (code, "transient")
 
 
 def test_progress_of_a_file_that_does_not_say_how_much_it_holds_counts_features(geo, detected, readers):

@@ -82,6 +82,13 @@ def test_a_shape_inside_one_cell_survives_thinning():
     assert len(slimming.decimate(parts(shapely.box(1, 1, 2, 2)), 1e6).xy) == 5
 
 
+def test_a_ring_of_many_vertices_inside_one_cell_keeps_a_few_from_all_around_it():
+    thin = slimming.decimate(parts(shapely.Point(5, 5).buffer(3, quad_segs=200)), 1e6)
+    (shape,) = whole(thin)
+    assert len(thin.xy) == slimming.MARKED
+    assert shape.area > 20
+
+
 def test_islets_beside_a_mainland_that_nobody_would_see_are_left_out():
     country = shapely.multipolygons([wiggly(50), *islets(100)])
     assert len(slimming.slim(parts(country), 100)) == 1

@@ -6,7 +6,7 @@ really is, ``sniff`` finds in its bytes.  docs/formats.rst is made from this tab
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ _TABLE = (
     Format("FlatGeobuf", ("FlatGeobuf",), ".fgb", (".fgb",), ("fgb", "flatgeobuf"), single=True),
     Format("GPX", ("GPX",), ".gpx", (".gpx",), ("gpx", "application/gpx+xml"), parsed=True),
     Format("FileGDB", ("OpenFileGDB",), ".gdb", (".gdb", ".gdb.zip"), ("gdb", "filegdb", "geodatabase", "file geodatabase", "esri geodatabase")),
-    Format("MapInfo", ("MapInfo File",), ".tab", (".tab", ".mif"), ("tab", "mif", "mapinfo", "mapinfo tab", "mapinfo mif")),
+    Format("MapInfo", ("MapInfo File",), ".tab", (".tab", ".mif"), ("tab", "mif", "mapinfo", "mapinfo tab", "mapinfo mif"), single=True),
     Format("GML", ("GML",), ".gml", (".gml",), ("gml", "application/gml+xml"), parsed=True, options=(("DOWNLOAD_SCHEMA", "NO"), ("WRITE_GFS", "NO"))),
     Format("CSV", ("CSV",), ".csv", (".csv",), ("csv", "text/csv"), single=True, parsed=True, tabular=True, options=(("AUTODETECT_TYPE", "YES"), ("AUTODETECT_SIZE_LIMIT", "0"), ("EMPTY_STRING_AS_NULL", "YES"))),
     Format("TSV", ("CSV",), ".tsv", (".tsv",), ("tsv", "text/tab-separated-values"), single=True, parsed=True, tabular=True, options=(("AUTODETECT_TYPE", "YES"), ("AUTODETECT_SIZE_LIMIT", "0"), ("EMPTY_STRING_AS_NULL", "YES"))),
@@ -58,3 +58,11 @@ _TABLE = (
 # fmt: on
 
 FORMATS: dict[str, Format] = {row.name: row for row in _TABLE}
+
+#: What another program translates a file into for us, because it keeps the most: see ``translate``.
+COPY = FORMATS["GeoPackage"]
+
+
+def copied(format_: Format) -> Format:
+    """What a file is once it was translated: the copy's format, with the layers and columns it had."""
+    return replace(COPY, single=format_.single, tabular=format_.tabular)

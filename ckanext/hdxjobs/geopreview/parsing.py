@@ -8,22 +8,23 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import pyarrow as pa
 import pyogrio
-import shapely
 from pyogrio.raw import open_arrow
 
-from ckanext.hdxjobs.geopreview import charset, columns, coordinates, tabular
+from ckanext.hdxjobs.errors import N_
+from ckanext.hdxjobs.geopreview import charset, columns, coordinates, references, tabular
+from ckanext.hdxjobs.geopreview.books import Tally
 from ckanext.hdxjobs.geopreview.crs import SourceCrs, source_crs
 from ckanext.hdxjobs.geopreview.formats import Format
-from ckanext.hdxjobs.geopreview.shapes import Shapes
+from ckanext.hdxjobs.geopreview.shapes import Shapes, bounds
 from ckanext.hdxjobs.geopreview.values import Coordinates
 
 #: What the Arrow side raises when GDAL gives up in the middle of a file.
@@ -34,6 +35,8 @@ READ_ERRORS = (
     pyogrio.errors.FeatureError,
     pyogrio.errors.GeometryError,
     pyogrio.errors.CRSError,
+    # A GeoPackage of which nobody can tell what it opens.
+    sqlite3.Error,
 )
 
 #: Columns that are named where one is missing.
@@ -107,6 +110,9 @@ class File:
 
     def inspect(self) -> dict[str, Any]:
         """Describe each layer: name, type, CRS, count, fields, encoding."""
+        if self._format.name == "GeoPackage" and (foreign := references.foreign_table(self._path)):
+            code, reason = "unreadable", N_("its table {table} reads from outside the file")
+            raise UnfitError(code, format="GeoPackage", reason=reason, table=foreign)
         encoding = charset.UTF8
         if self._format.name == "Shapefile":
             encoding = charset.of_dbf(self._path.with_suffix(".dbf"))
@@ -170,8 +176,7 @@ class File:
         if not self._format.parsed:
             info = pyogrio.read_info(self._path, layer=opened.name, force_total_bounds=True, **self._options)
             return info["total_bounds"]
-        blobs = opened.blobs(opened.first).to_pylist()
-        return shapely.total_bounds(shapely.from_wkb(np.array(blobs, dtype=object), on_invalid="ignore"))
+        return bounds(opened.blobs(opened.first))
 
     def _described(self, opened: _Opened) -> dict[str, Any]:
         return {
@@ -182,6 +187,7 @@ class File:
             "source_crs": opened.crs.label if opened.crs else "",
             "crs_assumed": opened.first is not None and opened.crs is not None and opened.crs.assumed,
             "crs_unknown": opened.first is not None and opened.crs is None,
+            "swapped": opened.rows is not None and opened.rows.swapped,
         }
 
     def _count(self, opened: _Opened) -> int:
@@ -229,7 +235,9 @@ def _written(opened: _Opened, shapes: Shapes, sink: BinaryIO) -> dict[str, Any]:
                 pa.record_batch([batch.column(0).cast(pa.int64()), geometry, *fields], schema=schema)
             )
             count += len(batch)
-    return {"row_count": count, "shapes": json.loads(json.dumps(shapes.report(), allow_nan=False))}
+    at_zero = opened.rows.at_zero if opened.rows else Tally()
+    report = shapes.report() | {"at_zero": at_zero.report()}
+    return {"row_count": count, "shapes": json.loads(json.dumps(report, allow_nan=False))}
 
 
 def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

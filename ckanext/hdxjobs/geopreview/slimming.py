@@ -18,6 +18,8 @@ from ckanext.hdxjobs.geopreview.pyramid import Flags, Floats, Ints
 SURELY_DRAWN = 4
 #: The same, for all but slivers.
 MOSTLY_DRAWN = 2
+#: Vertices that a ring keeps of those inside a cell or two.
+MARKED = 8
 #: Vertices of a shape in a tile up to which it is left as it is.
 FEW = 1_000
 #: Vertices from which a shape is drawn coarser, and how: see ``hdxjobs.tile_shape_v2``.
@@ -70,8 +72,8 @@ def specks(parts: Parts, shape: Ints, tolerance: Floats) -> Flags:
 def decimate(parts: Parts, cell: float) -> Parts:
     """Fewer vertices: of those that follow each other inside one cell of a grid, the first and the last.
 
-    Coordinates stay as they are, and so do borders that two shapes share, and parts that would have too few
-    to be drawn.
+    Coordinates stay as they are, and so do borders that two shapes share.  Rings that would have too few to be
+    drawn have as many as they need, from all around them: they lie in a cell or two, it does not matter which.
 
     :param cell: metres
     """
@@ -83,7 +85,10 @@ def decimate(parts: Parts, cell: float) -> Parts:
     change[parts.starts] = True
     kept = change[:-1] | change[1:]
     poor = np.add.reduceat(kept, parts.starts[:-1], dtype=np.int64) < FEWEST[parts.kind]
-    kept |= np.repeat(poor, parts.lengths)
+    kept |= np.repeat(poor & (parts.lengths <= MARKED), parts.lengths)
+    poor &= parts.lengths > MARKED
+    shares = np.outer(parts.lengths[poor] - 1, np.linspace(0, 1, MARKED))
+    kept[(parts.starts[:-1][poor, None] + np.round(shares).astype(np.int64)).ravel()] = True
     at = offsets(kept.astype(np.int64))
     return replace(parts, xy=np.compress(kept, parts.xy, axis=0), starts=at[parts.starts])
 
