@@ -94,6 +94,7 @@ class _Preparation:
         self._table = db.table(self._name)
         self._stored = db.table(rules.stored_name(self._name))
         self._pieces = db.table(rules.pieces_name(self._name))
+        self._outline = tile_set.outline
         self._dimension = _DIMENSIONS.get(tile_set.geometry_type)
         self._budget = budget
         self._piece_count = 0
@@ -112,7 +113,10 @@ class _Preparation:
             cursor.execute(db.query("begin_prepare"), {"table_name": self._name})
         with self._connection, self._connection.cursor() as cursor:
             room, properties = bake.room(cursor, self._name)
-            boxes = transfer.read_boxes(cursor, self._table, dimension=self._dimension)
+            if isinstance(self._outline, pyramid.Outline):
+                boxes = pyramid.boxes(self._outline)
+            else:
+                boxes = transfer.read_boxes(cursor, self._table, dimension=self._dimension)
         self._budget = replace(self._budget, rows=min(self._budget.rows, room))
         light = len(boxes) <= self._budget.rows and int(boxes.vertices.sum()) <= self._budget.vertices
         if light:

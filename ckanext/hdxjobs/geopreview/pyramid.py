@@ -49,6 +49,22 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Outline:
+    """Where the features of a layer lie that can be drawn, in the order of their rows.
+
+    :ivar fid: (n) ids
+    :ivar bounds: (4, n) west, north, east, south; grid cells, both ends belong to the box
+    :ivar vertices: (n) number of vertices
+    :ivar dimension: (n) 0 points, 1 lines, 2 polygons
+    """
+
+    fid: Ints
+    bounds: npt.NDArray[np.int32]
+    vertices: npt.NDArray[np.int32]
+    dimension: npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True)
 class Boxes:
     """Features in Z-order of their centres, dimension by dimension.
 
@@ -112,13 +128,10 @@ def interleave(x: npt.NDArray[np.int32], y: npt.NDArray[np.int32]) -> Ints:
     return (spread[0] | (spread[1] << np.uint64(1))).astype(np.int64)
 
 
-def boxes(fid: Ints, bounds: npt.NDArray[np.int32], vertices: Ints, dimension: Ints) -> Boxes:
-    """Features in order.
-
-    :param bounds: (4, n) grid cells: west, north, east, south
-    :param dimension: 0 points, 1 lines, 2 polygons
-    """
-    west, north, east, south = bounds
+def boxes(outline: Outline) -> Boxes:
+    """Features in order."""
+    fid, vertices, dimension = outline.fid, outline.vertices, outline.dimension
+    west, north, east, south = outline.bounds
     centre_x = west + (east - west) // 2
     centre_y = north + (south - north) // 2
     key = (dimension.astype(np.int64) << (2 * GRID_BITS)) | interleave(centre_x, centre_y)

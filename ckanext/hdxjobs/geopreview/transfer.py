@@ -81,12 +81,13 @@ class _Boxes:
     def result(self) -> pyramid.Boxes:
         self._convert()
         fid, bounds, vertices, dimension = zip(*self._chunks, strict=True)
-        return pyramid.boxes(
+        outline = pyramid.Outline(
             np.concatenate(fid),
             np.concatenate(bounds, axis=1),
             np.concatenate(vertices),
             np.concatenate(dimension),
         )
+        return pyramid.boxes(outline)
 
 
 class _Blobs:
