@@ -9,6 +9,7 @@ whatever zoom, stand side by side, so that no zoom needs a sort of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -87,7 +88,14 @@ class Boxes:
     def __len__(self) -> int:
         return len(self.fid)
 
-    @property
+    @cached_property
+    def by_rank(self) -> npt.NDArray[np.int32]:
+        """Features in the order of importance."""
+        features = np.empty(len(self), np.int32)
+        features[self.rank] = np.arange(len(self), dtype=np.int32)
+        return features
+
+    @cached_property
     def size(self) -> Ints:
         """Grid cells that the longer side spans, less one."""
         spans: Ints = np.maximum(self.east - self.west, self.south - self.north).astype(np.int64)
