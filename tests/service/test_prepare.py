@@ -14,7 +14,7 @@ from makers import feature, geojson, point, towns
 from shapely.geometry import mapping
 
 from ckanext.hdxjobs import errors
-from ckanext.hdxjobs.geopreview import bake, load, prepare, publish
+from ckanext.hdxjobs.geopreview import bake, db, load, prepare, publish, pyramid, transfer
 from ckanext.hdxjobs.geopreview.pyramid import Budget
 
 #: So small that a few hundred features make tiles heavy.
@@ -297,6 +297,80 @@ def test_preparing_twice_does_the_work_once(published, geo):
     (first,) = prepare.prepare([tile_set], dsn=geo.loader, budget=SMALL)
     (again,) = prepare.prepare([tile_set], dsn=geo.loader, budget=SMALL)
     assert again.tiles == first.tiles
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        crowd,
+        lambda: geojson(*(feature(mapping(cell)) for cell in honeycomb(count=20, steps=1_000))),
+        lambda: geojson(
+            *(feature(mapping(shapely.box(x, y, x + 0.01, y + 0.01))) for x, y in lattice(1_000).tolist())
+        ),
+    ],
+    ids=["points", "large shapes", "small shapes"],
+)
+def test_two_connections_make_the_tiles_that_one_makes(published, geo, monkeypatch, make):
+    monkeypatch.setattr(bake, "WORTH_SHARING", 0)
+    stored = []
+    for hands in (1, 2):
+        (tile_set,) = published(make())
+        prepare.prepare([tile_set], dsn=geo.loader, budget=SMALL, hands=hands)
+        name = f"s_{tile_set.layer_id}_g1"
+        stored.append(geo.rows(f"SELECT cell, mvt, amount, dropped FROM hdxjobs.{name} ORDER BY cell"))
+    assert len(stored[0]) > 1
+    assert stored[0] == stored[1]
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2, 3], ids=["points", "lines", "areas", "all of them"])
+def test_what_was_seen_while_loading_is_what_the_table_tells(published, geo, kind):
+    random = np.random.default_rng(kind)
+    makers_of = (
+        point,
+        lambda x, y: {
+            "type": "LineString",
+            "coordinates": [[x, y], [x + random.random(), y + 1], [x - 1, y + random.random()]],
+        },
+        lambda x, y: mapping(shapely.box(x, y, x + 0.01, y + 0.01)),
+    )
+    chosen = makers_of if kind == 3 else makers_of[kind : kind + 1]
+    spots = np.round(random.uniform(-80, 80, (300, 2)), 6).tolist()
+    (tile_set,) = published(
+        geojson(*(feature(chosen[n % len(chosen)](*spot)) for n, spot in enumerate(spots)))
+    )
+    seen = pyramid.boxes(tile_set.outline)
+    with psycopg2.connect(geo.loader) as connection, connection.cursor() as cursor:
+        table = db.table(f"l_{tile_set.layer_id}_g1")
+        read = transfer.read_boxes(cursor, table, dimension=None)
+    assert {key: value.tolist() for key, value in vars(seen).items()} == {
+        key: value.tolist() for key, value in vars(read).items()
+    }
+
+
+def test_a_layer_of_a_worker_that_died_gets_the_same_tiles(published, geo):
+    stored = []
+    for remembered in (True, False):
+        (tile_set,) = published(crowd())
+        if not remembered:
+            tile_set = replace(tile_set, outline=None)
+        prepare.prepare([tile_set], dsn=geo.loader, budget=SMALL)
+        name = f"s_{tile_set.layer_id}_g1"
+        stored.append(geo.rows(f"SELECT cell, mvt, amount, dropped FROM hdxjobs.{name} ORDER BY cell"))
+    assert stored[0] == stored[1]
+
+
+def test_a_connection_that_fails_undoes_what_the_other_one_did(published, geo, monkeypatch):
+    monkeypatch.setattr(bake, "WORTH_SHARING", 0)
+    (tile_set,) = published(crowd())
+    with monkeypatch.context() as patch:
+        patch.setattr(bake.Oven, "_overweight", _fails_but_on_the_first)
+        with pytest.raises(ZeroDivisionError):
+            prepare.prepare([tile_set], dsn=geo.loader, budget=SMALL)
+    assert geo.rows(f"SELECT count(*) FROM hdxjobs.s_{tile_set.layer_id}_g1") == [(0,)]
+
+
+def _fails_but_on_the_first(oven, cursor, zoom):
+    return 1 // (cursor is oven.hands.cursors[0])
 
 
 def test_what_was_deleted_is_not_prepared(published, geo):

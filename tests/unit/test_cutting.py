@@ -20,8 +20,7 @@ def parts(*shapes):
 
 def whole(found):
     """Parts as shapes again, one for each tile and feature."""
-    blobs, _, _ = transfer.shapes_of(found)
-    return shapely.from_wkb(blobs)
+    return shapely.from_wkb(transfer.shapes_of(found).ewkb)
 
 
 def blob(points, seed, at=(0, 0), size=WORLD / 2):
@@ -87,43 +86,6 @@ def test_rings_that_cross_themselves_are_cut_too():
     assert sorted(set(quarters_of(bow).tile.tolist())) == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_border_that_two_share_is_cut_and_thinned_alike(seed):
-    random = np.random.default_rng(seed)
-    border = np.column_stack([random.uniform(-1e6, 1e6, 500), np.linspace(-1.5e7, 1.5e7, 500)])
-    west = shapely.polygons([*border, [-1.5e7, 1.5e7], [-1.5e7, -1.5e7]])
-    east = shapely.polygons([*border[::-1], [1.5e7, -1.5e7], [1.5e7, 1.5e7]])
-    both = parts(west, east)
-    zero = np.zeros(1, np.int64)
-    cut = cutting.split(both, zero, zero, 0)
-    thin = cutting.decimate(cut, 2e5)
-    assert len(thin.xy) < len(cut.xy)
-    for tile in range(4):
-        vertices = [
-            {
-                tuple(point)
-                for number in np.flatnonzero((thin.tile == tile) & (thin.feature == feature))
-                for point in thin.xy[thin.starts[number] : thin.starts[number + 1]].tolist()
-                if abs(point[0]) < 1e6
-            }
-            for feature in (0, 1)
-        ]
-        assert len(vertices[0] ^ vertices[1]) <= 2  # where one ring begins and the other does not
-
-
-def test_thinning_keeps_a_shape_within_the_cell():
-    angle = np.linspace(0, 2 * np.pi, 20_001)
-    shape = shapely.polygons(1e7 * np.column_stack([np.cos(angle), np.sin(angle)]))
-    thin = cutting.decimate(parts(shape), 1e5)
-    (result,) = whole(thin)
-    assert len(thin.xy) < 2_000
-    assert shapely.hausdorff_distance(shape, result) < 1e5
-
-
-def test_a_shape_inside_one_cell_survives_thinning():
-    assert len(cutting.decimate(parts(shapely.box(1, 1, 2, 2)), 1e6).xy) == 5
-
-
 def test_nothing_cut_gives_nothing():
     far = parts(shapely.box(1, 1, 2, 2))
     none = cutting.cut(far, axis=0, limits=np.array([0.0]), below=True)
@@ -152,10 +114,3 @@ def test_a_collection_falls_into_its_kinds():
     assert [(item.kind, item.feature.tolist()) for item in found] == [
         (Kind.POINT, [5]), (Kind.LINE, [5]), (Kind.RING, [5]),
     ]  # fmt: skip
-
-
-def test_a_ring_of_many_vertices_inside_one_cell_keeps_a_few_from_all_around_it():
-    thin = cutting.decimate(parts(shapely.Point(5, 5).buffer(3, quad_segs=200)), 1e6)
-    (shape,) = whole(thin)
-    assert len(thin.xy) == cutting.MARKED
-    assert shape.area > 20

@@ -11,6 +11,10 @@ from ckanext.hdxjobs.geopreview.pyramid import Budget
 SIDE = 2**pyramid.GRID_BITS
 
 
+def boxed(*columns):
+    return pyramid.boxes(pyramid.Outline(*columns))
+
+
 def some_points(count, seed=1):
     """Points in a few dense clusters."""
     random = np.random.default_rng(seed)
@@ -18,14 +22,14 @@ def some_points(count, seed=1):
     spots = centres[random.integers(0, 20, count)] + random.normal(0, 0.01, (count, 2))
     cells = (np.clip(spots, 0, 0.999) * SIDE).astype(np.int32)
     bounds = np.stack([cells[:, 0], cells[:, 1], cells[:, 0], cells[:, 1]])
-    return pyramid.boxes(np.arange(count), bounds, np.ones(count, np.int64), np.zeros(count, np.int64))
+    return boxed(np.arange(count), bounds, np.ones(count, np.int64), np.zeros(count, np.int64))
 
 
 def some_squares(count, size, seed=2):
     random = np.random.default_rng(seed)
     corner = (random.uniform(0, 0.9, (2, count)) * SIDE).astype(np.int64)
     bounds = np.stack([*corner, *(corner + size)]).astype(np.int32)
-    return pyramid.boxes(np.arange(count), bounds, np.full(count, 5), np.full(count, 2))
+    return boxed(np.arange(count), bounds, np.full(count, 5), np.full(count, 2))
 
 
 def heavy_levels(everything, budget):
@@ -53,14 +57,14 @@ def test_any_coordinate_has_a_cell_on_the_grid(metres, cell):
 
 def test_a_feature_goes_to_each_child_that_its_box_touches():
     middle = np.array([[SIDE // 2 - 5], [10], [SIDE // 2 + 5], [20]], np.int32)
-    everything = pyramid.boxes(np.array([7]), middle, np.array([5]), np.array([2]))
+    everything = boxed(np.array([7]), middle, np.array([5]), np.array([2]))
     crowd = pyramid.children(pyramid.root(everything), everything)
     assert list(zip(crowd.x[crowd.tile], crowd.y[crowd.tile], strict=True)) == [(0, 0), (1, 0)]
 
 
 def test_a_feature_in_the_margin_of_a_tile_counts_there_too():
     near = np.full((4, 1), SIDE // 2 + SIDE // 256, np.int32)
-    everything = pyramid.boxes(np.array([7]), near, np.array([1]), np.array([0]))
+    everything = boxed(np.array([7]), near, np.array([1]), np.array([0]))
     assert len(pyramid.children(pyramid.root(everything), everything).tile) == 4
 
 
@@ -76,9 +80,7 @@ def test_a_long_shape_walks_where_tiles_are_heavy():
 
 
 def test_a_shape_of_many_vertices_walks():
-    everything = pyramid.boxes(
-        np.arange(2), np.full((4, 2), 5, np.int32), np.array([60_000, 5]), np.array([2, 2])
-    )
+    everything = boxed(np.arange(2), np.full((4, 2), 5, np.int32), np.array([60_000, 5]), np.array([2, 2]))
     assert pyramid.walkers(everything, Budget())[everything.fid == 0].all()
     assert not pyramid.walkers(everything, Budget())[everything.fid == 1].any()
 
@@ -141,16 +143,14 @@ def test_a_tile_and_its_neighbour_draw_the_same_features_along_their_edge():
 
 def test_a_hundred_thousand_points_in_one_place_are_one_with_a_count():
     place = np.full((4, 100_000), 12345, np.int32)
-    everything = pyramid.boxes(
-        np.arange(100_000), place, np.ones(100_000, np.int64), np.zeros(100_000, np.int64)
-    )
+    everything = boxed(np.arange(100_000), place, np.ones(100_000, np.int64), np.zeros(100_000, np.int64))
     drawn = thinning.thin(pyramid.root(everything), everything, most=300)
     assert drawn.amount.tolist() == [100_000]
 
 
 def test_points_lines_and_areas_are_thinned_apart():
     place = np.full((4, 30), 12345, np.int32)
-    everything = pyramid.boxes(np.arange(30), place, np.ones(30, np.int64), np.repeat([0, 1, 2], 10))
+    everything = boxed(np.arange(30), place, np.ones(30, np.int64), np.repeat([0, 1, 2], 10))
     drawn = thinning.thin(pyramid.root(everything), everything, most=300)
     assert drawn.amount.tolist() == [10, 10, 10]
 
@@ -158,7 +158,7 @@ def test_points_lines_and_areas_are_thinned_apart():
 def test_of_a_cell_the_largest_is_drawn():
     size = np.arange(100)
     bounds = np.stack([1000 - size, 1000 - size, 1000 + size, 1000 + size]).astype(np.int32)
-    everything = pyramid.boxes(np.arange(100), bounds, np.full(100, 5), np.full(100, 2))
+    everything = boxed(np.arange(100), bounds, np.full(100, 5), np.full(100, 2))
     drawn = thinning.thin(pyramid.root(everything), everything, most=300)
     assert everything.fid[drawn.feature].tolist() == [99]
 
@@ -166,3 +166,8 @@ def test_of_a_cell_the_largest_is_drawn():
 def test_the_same_features_give_the_same_tiles_in_whatever_order_they_come():
     one, other = some_points(5_000), some_points(5_000)
     assert one.rank.tolist() == other.rank.tolist()
+
+
+def test_a_unit_is_the_4096th_part_of_a_tile():
+    assert pyramid.unit_m(0) * 4096 == 2 * 20037508.342789244
+    assert pyramid.unit_m(3) * 8 == pyramid.unit_m(0)

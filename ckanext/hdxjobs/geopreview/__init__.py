@@ -21,8 +21,9 @@ behind ``cage``, ``landlock`` and ``seccomp``), and ``reader`` (the parent's sid
 ``courier``, ``headers`` (where files are and how links are fetched), ``permit`` and ``handover`` (an upload
 by way of the site); ``sniff``, ``delimited``, ``foreign``, ``references``, ``unzip``, ``guard``
 (suspicion); ``archive``, ``companions``, ``shapefile``, ``texts``, ``place`` (from a download to files that a
-driver can open, in UTF-8); ``rows``, ``transfer`` (binary COPY); ``pyramid``, ``thinning``, ``cutting``,
-``bake`` (what preparing is made of); ``answer``, ``legacy`` (the words of the status and of old clients);
-``preview``, ``db`` (the two databases); ``translate``, ``child`` and ``launcher`` (readers as the parent
-sees them), ``check`` (their state), ``lock``; ``rules``, ``formats``, ``remedies``, ``verdicts``, ``values``.
+driver can open, in UTF-8); ``rows``, ``transfer`` (binary COPY); ``outline``, ``pyramid``, ``thinning``,
+``cutting``, ``slimming``, ``descent``, ``hands``, ``bake`` (what preparing is made of); ``answer``, ``legacy``
+(the words of the status and of old clients); ``preview``, ``db`` (the two databases); ``translate``, ``child``
+and ``launcher`` (readers as the parent sees them), ``check`` (their state), ``lock``; ``rules``, ``formats``,
+``remedies``, ``verdicts``, ``values``.
 """

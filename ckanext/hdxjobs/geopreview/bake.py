@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from psycopg2 import sql
 
-from ckanext.hdxjobs.geopreview import cutting, db, pyramid, thinning, transfer
-from ckanext.hdxjobs.geopreview.cutting import Parts
+from ckanext.hdxjobs.geopreview import db, pyramid, thinning, transfer
+from ckanext.hdxjobs.geopreview.hands import Hands
 from ckanext.hdxjobs.geopreview.pyramid import Boxes, Flags, Ints
 from ckanext.hdxjobs.geopreview.thinning import Drawn
+from ckanext.hdxjobs.geopreview.transfer import Shapes
 
 #: Bytes of a stored tile, before compression.
 MAX_TILE_BYTES = 500_000
@@ -29,18 +32,29 @@ COARSER_ROUNDS = 3
 HOPELESS = 3
 #: Rounds in which features are left out until a tile fits.
 FEWER_ROUNDS = 6
-UNITS = 4096
+#: Features of a zoom from which several connections share its tiles.
+WORTH_SHARING = 20_000
+#: As how many features a large shape counts.
+LARGE = 100
 DRAWN = sql.Identifier("hdx_drawn")
 HEAVY = sql.Identifier("hdx_heavy")
+#: More than any place in the order of importance.
+EVERYBODY = 2**31
 
 
 @dataclass(frozen=True)
 class Level:
-    """The heavy tiles of a zoom, and who of the crowd is drawn in them."""
+    """The heavy tiles of a zoom, and who is drawn in them.
+
+    :ivar drawn: of the crowd
+    :ivar shape_tile, shape_feature: pairs: the large shapes, each once a tile
+    """
 
     x: Ints
     y: Ints
     drawn: Drawn
+    shape_tile: Ints
+    shape_feature: Ints
 
     @property
     def keys(self) -> Ints:
@@ -57,7 +71,7 @@ class Oven:
     :ivar most: features that a tile draws at most
     """
 
-    cursor: Any
+    hands: Hands
     table: sql.Composable
     stored: sql.Composable
     pieces: sql.Composable
@@ -65,18 +79,14 @@ class Oven:
     properties: str
     most: int
 
-    def draw_shapes(self, parts: Parts, keys: Ints, *, zoom: int) -> None:
-        """Note large shapes for the tiles that they were cut to, as they will be drawn."""
-        unit = 2 * pyramid.HALF_WORLD_M / 2**zoom / UNITS
-        shapes, tile, feature = transfer.shapes_of(cutting.decimate(parts, unit))
-        columns: transfer.Columns = {
-            "cell": keys[tile],
-            "fid": self.boxes.fid[feature],
-            "amount": np.ones(len(shapes), np.int64),
-            "place": self.boxes.rank[feature],
-            "shape": shapes,
-        }
-        transfer.fill(self.cursor, DRAWN, columns)
+    def keep_shapes(self, shapes: Shapes, keys: Ints) -> None:
+        """Pieces stay for their tiles (numbers ``keys``) and those below."""
+        columns = {"cell": keys[shapes.tile], "fid": self.boxes.fid[shapes.feature], "shape": shapes.ewkb}
+        transfer.fill(self.hands.cursors[0], self.pieces, columns)
+
+    def draw_shapes(self, shapes: Shapes, keys: Ints) -> None:
+        """Large shapes stay as their tiles draw them; the key is negative."""
+        self.keep_shapes(shapes, -keys - 1)
 
     def bake(self, level: Level, *, coarsest: int) -> int:
         """Store the tiles of a zoom; what is drawn gets coarser for the whole zoom until each fits.
@@ -84,61 +94,91 @@ class Oven:
         :param coarsest: size of the cells of the zoom below, a power of two of grid cells
         :returns: size of the cells of this zoom
         """
-        zoom = level.drawn.zoom
         drawn = thinning.coarsened(level.drawn, self.boxes, shift=coarsest)
-        self._run("calm_planner")
-        self._run("forget_heavy")
-        transfer.fill(self.cursor, HEAVY, {"cell": level.keys})
+        shares = self._shares(level)
         for number in range(COARSER_ROUNDS + 1):
             if number:
                 drawn = thinning.gather(drawn, self.boxes, max(drawn.side // 2, 1))
-            self._draw(replace(level, drawn=drawn))
-            self._run("fill_heavy", most=self.most)
-            self._encode(zoom, detail=2**number)
-            overweight = self._overweight(zoom)
+            work = partial(self._store, replace(level, drawn=drawn), 2**number)
+            overweight = max(self.hands.each(work, shares))
             if overweight <= 1 or overweight > HOPELESS:
                 break
-        self._run("keep_shapes", unit=2 * pyramid.HALF_WORLD_M / 2**zoom / UNITS)
-        self._leave_out(zoom, detail=2**number)
+        self.hands.each(partial(self._leave_out, drawn.zoom, 2**number), shares)
         return drawn.shift
 
-    def _draw(self, level: Level) -> None:
-        drawn = level.drawn
-        self._run("forget_drawn", zoom=drawn.zoom)
+    def _shares(self, level: Level) -> list[Flags]:
+        """The tiles of each connection, so that all have as much to do."""
+        load = np.bincount(level.drawn.tile, minlength=len(level.x))
+        load += LARGE * np.bincount(level.shape_tile, minlength=len(level.x))
+        count = len(self.hands.cursors) if load.sum() > WORTH_SHARING else 1
+        owner = np.minimum(np.cumsum(load) * count // (load.sum() + 1), count - 1)
+        return [owner == number for number in range(count)]
+
+    def _store(self, level: Level, detail: int, cursor: Any, mine: Flags) -> float:
+        """Encode some of the tiles.
+
+        :returns: the largest of them, in tiles that are full
+        """
+        drawn, zoom = level.drawn, level.drawn.zoom
+        tile = np.concatenate([drawn.tile, level.shape_tile])
+        feature = np.concatenate([drawn.feature, level.shape_feature])
+        amount = np.concatenate([drawn.amount, np.ones(len(level.shape_tile), np.int64)])
+        which = np.flatnonzero(mine[tile])
+        tile, feature, place = tile[which], feature[which], self.boxes.rank[feature[which]]
+        self._run(cursor, "calm_planner")
+        self._run(cursor, "forget_heavy")
+        keep = kept(tile, place, tiles=len(mine), most=self.most)
+        transfer.fill(cursor, HEAVY, {"cell": level.keys[mine], "keep": keep[mine]})
+        self._run(cursor, "bound_heavy")
         columns: transfer.Columns = {
-            "cell": level.keys[drawn.tile],
-            "fid": self.boxes.fid[drawn.feature],
-            "amount": drawn.amount,
-            "place": self.boxes.rank[drawn.feature],
+            "cell": level.keys[tile],
+            "fid": self.boxes.fid[feature],
+            "amount": amount[which],
+            "place": place,
         }
-        transfer.fill(self.cursor, DRAWN, columns)
+        transfer.fill(cursor, DRAWN, columns)
+        self._encode(cursor, zoom, detail)
+        return self._overweight(cursor, zoom)
 
-    def _encode(self, zoom: int, *, detail: float) -> None:
-        unit = 2 * pyramid.HALF_WORLD_M / 2**zoom / UNITS
-        self._run("bake", unit=unit, detail=detail)
+    def _encode(self, cursor: Any, zoom: int, detail: int) -> None:
+        self._run(cursor, "bake", zoom=zoom, unit=pyramid.unit_m(zoom), detail=detail)
 
-    def _leave_out(self, zoom: int, *, detail: float) -> None:
+    def _leave_out(self, zoom: int, detail: int, cursor: Any, mine: Flags) -> None:
         """Where coarser does not help: tiles that are still too large keep the first of their features in rank."""
-        self._run("note_dropped")
-        self._run("fill_empty")
+        if not mine.any():
+            return
+        self._run(cursor, "leave_shapes_out")
+        self._run(cursor, "note_dropped")
+        self._run(cursor, "fill_empty")
         for _ in range(FEWER_ROUNDS):
-            if self._overweight(zoom) <= 1:
+            if self._overweight(cursor, zoom) <= 1:
                 return
-            self._run("keep_fewer", zoom=zoom, max_bytes=MAX_TILE_BYTES)
-            self._run("thin_heavy", max_bytes=MAX_TILE_BYTES)
-            self._encode(zoom, detail=detail)
-            self._run("note_dropped")
+            self._run(cursor, "keep_fewer", zoom=zoom, max_bytes=MAX_TILE_BYTES)
+            self._run(cursor, "thin_heavy", max_bytes=MAX_TILE_BYTES)
+            self._encode(cursor, zoom, detail)
+            self._run(cursor, "note_dropped")
 
-    def _overweight(self, zoom: int) -> float:
+    def _overweight(self, cursor: Any, zoom: int) -> float:
         """The largest tile of a zoom, in tiles that are full."""
-        self._run("fattest_tile", zoom=zoom)
-        return ((self.cursor.fetchone() or (0,))[0] or 0) / MAX_TILE_BYTES
+        self._run(cursor, "fattest_tile", zoom=zoom)
+        return ((cursor.fetchone() or (0,))[0] or 0) / MAX_TILE_BYTES
 
-    def _run(self, name: str, **params: float) -> None:
+    def _run(self, cursor: Any, name: str, **params: float) -> None:
         properties = sql.SQL(self.properties.replace("%", "%%") if params else self.properties)
         tables = {"table": self.table, "stored": self.stored, "pieces": self.pieces}
         statement = db.query(name, **tables, properties=properties)
-        self.cursor.execute(statement, params or None)
+        cursor.execute(statement, params or None)
+
+
+def kept(tile: Ints, place: npt.NDArray[np.int32], *, tiles: int, most: int) -> Ints:
+    """Below which place features are drawn, for each tile: all, or the ``most`` that come first."""
+    count = np.bincount(tile, minlength=tiles)
+    keep = np.full(tiles, EVERYBODY)
+    full = count > most
+    if full.any():
+        first = np.cumsum(count) - count
+        keep[full] = place[np.lexsort((place, tile))][first[full] + most - 1] + 1
+    return keep
 
 
 def room(cursor: Any, name: str) -> tuple[int, str]:

@@ -28,8 +28,6 @@ class Kind(IntEnum):
 
 #: Fewest vertices of a part that draws anything.
 FEWEST = {Kind.POINT: 1, Kind.LINE: 2, Kind.RING: 4}
-#: Vertices that a ring keeps of those inside a cell or two.
-MARKED = 8
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,7 @@ class Parts:
     :ivar ring: (m) number of the part in the whole layer; a polygon's shell comes before its holes
     :ivar shell: (m) the number of the polygon's shell; the part's own for points and lines
     :ivar tile: (m) index of the tile
+    :ivar box: (m, 4) metres; west, south, east and north of each part
     """
 
     kind: Kind
@@ -51,6 +50,7 @@ class Parts:
     ring: Ints
     shell: Ints
     tile: Ints
+    box: Floats
 
     def __len__(self) -> int:
         return len(self.feature)
@@ -61,27 +61,35 @@ class Parts:
         return np.diff(self.starts)
 
     def take(self, which: Ints) -> Parts:
-        """Some of the parts, in this order (each at most once)."""
-        in_order = bool((np.diff(which) > 0).all())
-        if len(which) == len(self) and in_order:
+        """Some of the parts, in this order."""
+        if len(which) == len(self) and bool((np.diff(which) > 0).all()):
             return self
         lengths = self.lengths[which]
         starts = offsets(lengths)
-        if in_order:
-            wanted = np.zeros(len(self), bool)
-            wanted[which] = True
-            xy = self.xy[np.repeat(wanted, self.lengths)]
-        else:
-            step = np.arange(starts[-1])
-            xy = self.xy[step + np.repeat(self.starts[:-1][which] - starts[:-1], lengths)]
+        step = np.arange(starts[-1])
+        xy = self.xy.take(step + np.repeat(self.starts[:-1][which] - starts[:-1], lengths), axis=0)
         return Parts(
-            self.kind, xy, starts, self.feature[which], self.ring[which], self.shell[which], self.tile[which]
-        )
+            self.kind, xy, starts, self.feature[which], self.ring[which], self.shell[which], self.tile[which],
+            self.box[which],
+        )  # fmt: skip
 
 
 def offsets(lengths: Ints) -> Ints:
     """Where parts of these lengths begin when laid end to end, and the end."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+
+
+def boxes(xy: Floats, starts: Ints) -> Floats:
+    """(m, 4): west, south, east, north of parts laid end to end, none of them empty."""
+    if len(starts) == 1:
+        return np.zeros((0, 4))
+    x, y, firsts = xy[:, 0], xy[:, 1], starts[:-1]
+    return np.column_stack(
+        [
+            *(np.minimum.reduceat(x, firsts), np.minimum.reduceat(y, firsts)),
+            *(np.maximum.reduceat(x, firsts), np.maximum.reduceat(y, firsts)),
+        ]
+    )
 
 
 def joined(pieces: list[Parts]) -> Parts:
@@ -94,6 +102,7 @@ def joined(pieces: list[Parts]) -> Parts:
         np.concatenate([part.ring for part in pieces]),
         np.concatenate([part.shell for part in pieces]),
         np.concatenate([part.tile for part in pieces]),
+        np.concatenate([part.box for part in pieces]),
     )
 
 
@@ -103,11 +112,7 @@ def cut(parts: Parts, *, axis: int, limits: Floats, below: bool) -> Parts:
     :param limits: (m) metres; where the lines are
     :param below: keep the side of smaller coordinates, else of larger ones
     """
-    if not len(parts):
-        return parts
-    values = parts.xy[:, axis]
-    low = np.minimum.reduceat(values, parts.starts[:-1])
-    high = np.maximum.reduceat(values, parts.starts[:-1])
+    low, high = parts.box[:, axis], parts.box[:, axis + 2]
     whole = high <= limits if below else low >= limits
     gone = low > limits if below else high < limits
     if whole.all():
@@ -146,10 +151,10 @@ def _cut_across(parts: Parts, axis: int, limits: Floats, below: bool) -> Parts:
     owner = np.repeat(np.arange(len(parts)), parts.lengths)
     whose = np.concatenate([owner[leaves[enters]], owner[first[inside[first]]]])
     order = np.argsort(begins, kind="stable")
-    whose = whose[order]
+    whose, starts = whose[order], np.append(begins[order], len(out))
     return Parts(
-        parts.kind, out, np.append(begins[order], len(out)),
-        parts.feature[whose], parts.ring[whose], parts.shell[whose], parts.tile[whose],
+        parts.kind, out, starts, parts.feature[whose], parts.ring[whose], parts.shell[whose],
+        parts.tile[whose], boxes(out, starts),
     )  # fmt: skip
 
 
@@ -174,7 +179,8 @@ def _closed(parts: Parts, started_inside: Flags) -> Parts:
     out[step + np.repeat(starts[:-1] - parts.starts[:-1], lengths)] = parts.xy
     out[starts[1:][open_] - 1] = parts.xy[parts.starts[:-1][open_]]
     result = replace(parts, xy=out, starts=starts)
-    return result.take(np.flatnonzero(result.lengths >= FEWEST[Kind.RING]))
+    result = result.take(np.flatnonzero(result.lengths >= FEWEST[Kind.RING]))
+    return replace(result, box=boxes(result.xy, result.starts))
 
 
 def tile_edges(x: Ints, y: Ints, zoom: int) -> tuple[Floats, Floats, Floats, Floats]:
@@ -201,9 +207,19 @@ def split(parts: Parts, x: Ints, y: Ints, zoom: int) -> Parts:
     """
     child_x, child_y = quarters(x, y)
     west, south, east, north = tile_edges(child_x, child_y, zoom + 1)
-    pieces = []
+    children = 4 * parts.tile[:, None] + np.arange(4)
+    low_x, low_y, high_x, high_y = (side[:, None] for side in parts.box.T)
+    touched = (high_x >= west[children]) & (low_x <= east[children])
+    touched &= (high_y >= south[children]) & (low_y <= north[children])
+    within = (low_x >= west[children]) & (high_x <= east[children])
+    within &= (low_y >= south[children]) & (high_y <= north[children])
+    # Nearly all parts lie within each child that they touch: nothing of them has to be looked at.
+    settled = (within == touched).all(axis=1)
+    place, child = np.nonzero(within & settled[:, None])
+    pieces = [replace(parts.take(place), tile=children[place, child])]
+    rest = parts.take(np.flatnonzero(~settled))
     for column in (0, 1):
-        half = replace(parts, tile=4 * parts.tile + column)
+        half = replace(rest, tile=4 * rest.tile + column)
         half = cut(half, axis=0, limits=east[half.tile], below=True)
         half = cut(half, axis=0, limits=west[half.tile], below=False)
         for row in (0, 2):
@@ -225,41 +241,6 @@ def of_tiles(parts: Parts, wanted: Flags) -> Parts:
     number = np.cumsum(wanted) - 1
     chosen = parts.take(np.flatnonzero(wanted[parts.tile]))
     return replace(chosen, tile=number[chosen.tile])
-
-
-def decimate(parts: Parts, cell: float) -> Parts:
-    """Fewer vertices: of those that follow each other inside one cell of a grid, the first and the last.
-
-    Coordinates stay as they are, and so do borders that two shapes share.
-
-    :param cell: metres
-    """
-    if parts.kind is Kind.POINT or not len(parts):
-        return parts
-    cells = np.floor(parts.xy / cell).astype(np.int64)
-    change = np.ones(len(cells) + 1, bool)
-    change[1:-1] = (cells[1:] != cells[:-1]).any(axis=1)
-    change[parts.starts] = True
-    kept = change[:-1] | change[1:]
-    at = offsets(kept.astype(np.int64))
-    result = replace(parts, xy=parts.xy[kept], starts=at[parts.starts])
-    return _padded(result, parts)
-
-
-def _padded(thin: Parts, full: Parts) -> Parts:
-    """Rings that lost too many vertices to be drawn come back with as many as they need, from all around them.
-
-    They lie in a cell or two, so that it does not matter which.
-    """
-    poor = thin.lengths < FEWEST[full.kind]
-    if not poor.any():
-        return thin
-    few = poor & (full.lengths <= MARKED)
-    lost = full.take(np.flatnonzero(poor & ~few))
-    shares = np.linspace(0, 1, MARKED)
-    places = lost.starts[:-1, None] + np.round(shares * (lost.lengths[:, None] - 1)).astype(np.int64)
-    spread = replace(lost, xy=lost.xy[places.ravel()], starts=np.arange(len(lost) + 1) * MARKED)
-    return joined([thin.take(np.flatnonzero(~poor)), full.take(np.flatnonzero(few)), spread])
 
 
 def ordered(parts: Parts) -> Parts:

@@ -14,6 +14,7 @@ from psycopg2 import extensions, sql
 from ckanext.hdxjobs.errors import LoadError, Superseded
 from ckanext.hdxjobs.geopreview import db, rows, rules, verdicts
 from ckanext.hdxjobs.geopreview.formats import FORMATS
+from ckanext.hdxjobs.geopreview.outline import Tracer
 from ckanext.hdxjobs.geopreview.reader import Readers
 from ckanext.hdxjobs.geopreview.values import Amount, Field, Layer, Notice, OnProgress, Progress, Table
 
@@ -127,6 +128,7 @@ class _Import:
         self._progress = progress
         self._taken = taken
         self._amount = NOTHING
+        self._tracer = Tracer()
         self._share_read: Callable[[], float | None] = lambda: None
         self._share: float | None = None
 
@@ -207,6 +209,7 @@ class _Import:
             chunk = rows.encode(batch.select(range(width)), json_columns=json_columns) if len(batch) else b""
             self._amount += Amount(len(batch), rows.vertex_count(batch.column(1)), len(chunk))
             require_fit(self._taken + self._amount, self._caps, layer=self._layer.name)
+            self._tracer.take(batch.column(0), batch.column(1))
             yield chunk
             self._progress(self._far())
             batch = next(batches, None)
@@ -234,6 +237,7 @@ class _Import:
             bbox_lonlat=tuple(shapes["bbox_lonlat"]) if shapes["bbox_lonlat"] else None,
             notices=(*self._layer.notices, *shape_notices(self._layer.name, copied, shapes)),
             amount=self._amount,
+            outline=self._tracer.outline(),
         )
 
     def _register(self, cursor: Any, table: Table) -> None:

@@ -10,18 +10,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from psycopg2 import extensions, sql
 
 from ckanext.hdxjobs.errors import PublishError, Superseded
-from ckanext.hdxjobs.geopreview import bake, cutting, db, pyramid, rules, thinning, transfer
+from ckanext.hdxjobs.geopreview import bake, cutting, db, descent, pyramid, rules, thinning, transfer
 from ckanext.hdxjobs.geopreview.bake import Level, Oven
 from ckanext.hdxjobs.geopreview.cutting import Parts
-from ckanext.hdxjobs.geopreview.pyramid import Boxes, Budget, Crowd, Flags
+from ckanext.hdxjobs.geopreview.descent import Fate
+from ckanext.hdxjobs.geopreview.hands import Hands, hired
+from ckanext.hdxjobs.geopreview.pyramid import Boxes, Budget, Crowd, Flags, Ints
 from ckanext.hdxjobs.geopreview.values import TileSet
 
 log = logging.getLogger(__name__)
@@ -29,6 +33,8 @@ log = logging.getLogger(__name__)
 #: Pieces that shapes may be cut into: so many each, and so many for all; beyond that cutting stops.
 MAX_PIECES_EACH = 12
 MAX_PIECES_FREE = 200_000
+#: Connections that encode the tiles of large layers side by side.
+HANDS = 2
 
 _DIMENSIONS = {
     **{"Point": 0, "MultiPoint": 0},
@@ -54,9 +60,12 @@ class Prepared:
     seconds: float = 0.0
 
 
-def prepare(tile_sets: Sequence[TileSet], *, dsn: str, budget: Budget | None = None) -> tuple[Prepared, ...]:
+def prepare(
+    tile_sets: Sequence[TileSet], *, dsn: str, budget: Budget | None = None, hands: int = HANDS
+) -> tuple[Prepared, ...]:
     """Make each tile of published layers either stored or cheap; the registry tells how far it is.
 
+    :param hands: connections for a large layer; what is made is the same
     :raises Superseded: a newer generation took over, or the resource was deleted
     :raises PublishError: the map database is away
     """
@@ -64,19 +73,28 @@ def prepare(tile_sets: Sequence[TileSet], *, dsn: str, budget: Budget | None = N
     for tile_set in tile_sets:
         limits = budget or Budget(max_zoom=rules.DEEPEST_MAX_ZOOM)
         with db.session(dsn, error=PublishError) as connection:
-            made.append(_Preparation(connection, tile_set, limits).run())
+            more = partial(hired, connection, dsn=dsn, count=hands)
+            made.append(_Preparation(connection, more, tile_set, limits).run())
     return tuple(made)
 
 
 class _Preparation:
     """One layer's way to its stored tiles and pieces."""
 
-    def __init__(self, connection: extensions.connection, tile_set: TileSet, budget: Budget) -> None:
+    def __init__(
+        self,
+        connection: extensions.connection,
+        hire: Callable[[], AbstractContextManager[Hands]],
+        tile_set: TileSet,
+        budget: Budget,
+    ) -> None:
         self._connection = connection
+        self._hire = hire
         self._name = rules.table_name(tile_set.layer_id, tile_set.generation)
         self._table = db.table(self._name)
         self._stored = db.table(rules.stored_name(self._name))
         self._pieces = db.table(rules.pieces_name(self._name))
+        self._outline = tile_set.outline
         self._dimension = _DIMENSIONS.get(tile_set.geometry_type)
         self._budget = budget
         self._piece_count = 0
@@ -95,10 +113,17 @@ class _Preparation:
             cursor.execute(db.query("begin_prepare"), {"table_name": self._name})
         with self._connection, self._connection.cursor() as cursor:
             room, properties = bake.room(cursor, self._name)
-            boxes = transfer.read_boxes(cursor, self._table, dimension=self._dimension)
+            if isinstance(self._outline, pyramid.Outline):
+                boxes = pyramid.boxes(self._outline)
+            else:
+                boxes = transfer.read_boxes(cursor, self._table, dimension=self._dimension)
         self._budget = replace(self._budget, rows=min(self._budget.rows, room))
         light = len(boxes) <= self._budget.rows and int(boxes.vertices.sum()) <= self._budget.vertices
-        made = Prepared() if light else self._make(boxes, properties)
+        if light:
+            made = Prepared()
+        else:
+            with self._hire() as hands:
+                made = self._make(hands, boxes, properties)
         self._note(made)
         made = replace(made, seconds=time.monotonic() - started)
         log.info("layer %s: %s", self._name, made)
@@ -128,25 +153,30 @@ class _Preparation:
             self._check(cursor)
             cursor.execute(db.query("note_prepared"), params)
 
-    def _make(self, boxes: Boxes, properties: str) -> Prepared:
+    def _make(self, hands: Hands, boxes: Boxes, properties: str) -> Prepared:
+        with hands.transaction():
+            hands.cursors[0].execute(db.query("lock_timeout"))
+            hands.cursors[0].execute(db.query("prepared_tables", stored=self._stored, pieces=self._pieces))
+            for cursor in hands.cursors:
+                cursor.execute(db.query("work_tables"))
+        indexed = hands.aside(self._index_fid)
         walk = pyramid.walkers(boxes, self._budget)
-        cursor = self._connection.cursor()
         with self._connection:
-            cursor.execute(db.query("lock_timeout"))
-            cursor.execute(db.query("prepared_tables", stored=self._stored, pieces=self._pieces))
-            cursor.execute(db.query("index_fid", index=self._index("fid"), table=self._table))
-            cursor.execute(db.query("work_tables"))
-            parts = self._fetch(cursor, boxes, walk)
-            oven = Oven(
-                cursor, self._table, self._stored, self._pieces, boxes, properties, 2 * self._budget.rows
-            )
+            parts = self._fetch(hands.cursors[0], boxes, walk)
+        most = 2 * self._budget.rows
+        oven = Oven(hands, self._table, self._stored, self._pieces, boxes, properties, most)
         self._tell(0.2)
         levels, capped_zoom = self._descend(oven, walk, parts)
+        indexed.result()
         self._bake(oven, levels)
         if walk.any():
             self._finish_pieces()
         deepest = min(len(levels), rules.DEEPEST_MAX_ZOOM)
         return Prepared(sum(len(level.x) for level in levels), self._piece_count, deepest, capped_zoom)
+
+    def _index_fid(self, cursor: Any) -> None:
+        cursor.execute(db.query("lock_timeout"))
+        cursor.execute(db.query("index_fid", index=self._index("fid"), table=self._table))
 
     def _index(self, what: str) -> sql.Identifier:
         return sql.Identifier(f"{self._name}_{what}")
@@ -177,18 +207,15 @@ class _Preparation:
             heavy, pieces = self._heavy(crowd, oven.boxes, walk, parts)
             capped = bool(heavy.any()) and self._piece_count + pieces > allowed
             last = capped or crowd.zoom >= self._budget.max_zoom
-            self._keep(oven, crowd, parts, ~heavy | last)
-            self._draw(oven, crowd, parts, (heavy, seen))
+            shapes = self._step(oven, parts, partial(descent.step, crowd, heavy, seen, last), crowd)
             if not heavy.any():
                 return levels, None
             crowd = pyramid.only(crowd, heavy)
-            levels.append(Level(crowd.x, crowd.y, thinning.thin(crowd, oven.boxes, most=self._budget.rows)))
+            drawn = thinning.thin(crowd, oven.boxes, most=self._budget.rows)
+            levels.append(Level(crowd.x, crowd.y, drawn, np.cumsum(heavy)[shapes[0]] - 1, shapes[1]))
             self._tell(0.2 + 0.02 * crowd.zoom)
             if last:
                 return levels, crowd.zoom if capped else None
-            for number, part in enumerate(parts):
-                chosen = cutting.of_tiles(part, heavy)
-                parts[number] = cutting.split(chosen, crowd.x, crowd.y, crowd.zoom)
             crowd = pyramid.children(crowd, oven.boxes)
 
     def _heavy(self, crowd: Crowd, boxes: Boxes, walk: Flags, parts: list[Parts]) -> tuple[Flags, int]:
@@ -201,42 +228,37 @@ class _Preparation:
             pieces += int(part_rows.sum())
         return (rows > self._budget.rows) | (vertices > self._budget.vertices), pieces
 
-    def _keep(self, oven: Oven, crowd: Crowd, parts: list[Parts], settled: Flags) -> None:
-        """Pieces of settled tiles stay as they are, for all tiles below."""
-        keys = pyramid.cell_keys(crowd.zoom, crowd.x, crowd.y)
-        with self._connection:
-            self._check(oven.cursor)
-            for part in parts:
-                mine = part.take(np.flatnonzero(settled[part.tile]))
-                if len(mine):
-                    shapes, tile, feature = transfer.shapes_of(mine)
-                    self._piece_count += len(shapes)
-                    columns = {"cell": keys[tile], "fid": oven.boxes.fid[feature], "shape": shapes}
-                    transfer.fill(oven.cursor, self._pieces, columns)
+    def _step(
+        self, oven: Oven, parts: list[Parts], step: Callable[[Parts], Fate], crowd: Crowd
+    ) -> tuple[Ints, Ints]:
+        """Keep pieces of settled tiles, draw the large shapes of heavy ones; ``parts`` become those below.
 
-    def _draw(self, oven: Oven, crowd: Crowd, parts: list[Parts], wanted: tuple[Flags, Flags]) -> None:
-        """Heavy tiles draw the large shapes that they hold.
-
-        :param wanted: tiles and features
+        :returns: tile and feature of what is drawn, each pair once
         """
-        tiles, features = wanted
         keys = pyramid.cell_keys(crowd.zoom, crowd.x, crowd.y)
-        with self._connection:
-            for part in parts:
-                mine = part.take(np.flatnonzero(tiles[part.tile] & features[part.feature]))
-                if len(mine):
-                    oven.draw_shapes(mine, keys, zoom=crowd.zoom)
+        pairs: list[Ints] = [np.zeros((0, 2), np.int64)]
+        for number in range(len(parts)):
+            fate = step(parts[number])
+            parts[number] = fate.below
+            with self._connection:
+                self._check(oven.hands.cursors[0])
+                oven.keep_shapes(fate.kept, keys)
+                oven.draw_shapes(fate.drawn, keys)
+            self._piece_count += len(fate.kept)
+            pairs.append(np.column_stack([fate.drawn.tile, fate.drawn.feature]))
+        tile, feature = np.unique(np.concatenate(pairs), axis=0).T
+        return tile, feature
 
     def _bake(self, oven: Oven, levels: list[Level]) -> None:
         """Store the heavy tiles, deepest first: no zoom draws finer than the one below it."""
         coarsest = 0
         for number, level in enumerate(reversed(levels)):
-            with self._connection:
-                self._check(oven.cursor)
+            with oven.hands.transaction():
+                self._check(oven.hands.cursors[0])
                 coarsest = oven.bake(level, coarsest=coarsest)
             self._tell(0.5 + 0.4 * (number + 1) / len(levels))
         with self._connection:
-            oven.cursor.execute(db.query("analyze_table", table=self._stored))
+            oven.hands.cursors[0].execute(db.query("analyze_table", table=self._stored))
 
     def _finish_pieces(self) -> None:
         """Make pieces quick to find, and the shapes that were cut easy to leave out."""

@@ -66,6 +66,7 @@ def _tile_set(table: Table, detail_m: float | None) -> TileSet:
         source_crs=layer.source_crs,
         minzoom=0,
         maxzoom=rules.max_zoom(table.bbox_lonlat, detail_m),
+        outline=table.outline,
     )
 
 

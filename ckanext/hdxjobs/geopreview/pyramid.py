@@ -9,6 +9,7 @@ whatever zoom, stand side by side, so that no zoom needs a sort of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ GRID_BITS = 30
 HALF_WORLD_M = 20037508.342789244
 #: Part of a tile's side that is drawn beyond its edges: 64 units of 4096.
 MARGIN_BITS = 6
+#: Units of a tile's side.
+UNITS = 4096
 
 #: Steps that pull the bits of a number apart: shifts, and the bits that are then in place.
 _SPREAD = (
@@ -47,6 +50,22 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Outline:
+    """Where the features of a layer lie that can be drawn, in the order of their rows.
+
+    :ivar fid: (n) ids
+    :ivar bounds: (4, n) west, north, east, south; grid cells, both ends belong to the box
+    :ivar vertices: (n) number of vertices
+    :ivar dimension: (n) 0 points, 1 lines, 2 polygons
+    """
+
+    fid: Ints
+    bounds: npt.NDArray[np.int32]
+    vertices: npt.NDArray[np.int32]
+    dimension: npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True)
 class Boxes:
     """Features in Z-order of their centres, dimension by dimension.
 
@@ -69,7 +88,14 @@ class Boxes:
     def __len__(self) -> int:
         return len(self.fid)
 
-    @property
+    @cached_property
+    def by_rank(self) -> npt.NDArray[np.int32]:
+        """Features in the order of importance."""
+        features = np.empty(len(self), np.int32)
+        features[self.rank] = np.arange(len(self), dtype=np.int32)
+        return features
+
+    @cached_property
     def size(self) -> Ints:
         """Grid cells that the longer side spans, less one."""
         spans: Ints = np.maximum(self.east - self.west, self.south - self.north).astype(np.int64)
@@ -110,13 +136,10 @@ def interleave(x: npt.NDArray[np.int32], y: npt.NDArray[np.int32]) -> Ints:
     return (spread[0] | (spread[1] << np.uint64(1))).astype(np.int64)
 
 
-def boxes(fid: Ints, bounds: npt.NDArray[np.int32], vertices: Ints, dimension: Ints) -> Boxes:
-    """Features in order.
-
-    :param bounds: (4, n) grid cells: west, north, east, south
-    :param dimension: 0 points, 1 lines, 2 polygons
-    """
-    west, north, east, south = bounds
+def boxes(outline: Outline) -> Boxes:
+    """Features in order."""
+    fid, vertices, dimension = outline.fid, outline.vertices, outline.dimension
+    west, north, east, south = outline.bounds
     centre_x = west + (east - west) // 2
     centre_y = north + (south - north) // 2
     key = (dimension.astype(np.int64) << (2 * GRID_BITS)) | interleave(centre_x, centre_y)
@@ -228,3 +251,8 @@ def walkers(everything: Boxes, budget: Budget) -> Flags:
         found[crowd.feature[large]] = True
         crowd = children(without(crowd, found), everything)
     return found
+
+
+def unit_m(zoom: int) -> float:
+    """Metres of a unit of a zoom's tiles."""
+    return 2 * HALF_WORLD_M / (UNITS << zoom)

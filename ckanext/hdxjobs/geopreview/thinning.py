@@ -89,7 +89,8 @@ def gather(drawn: Drawn, everything: Boxes, side: int) -> Drawn:
     tile = np.concatenate([settled.tile, drawn.tile[guests], rest.tile])
     feature = np.concatenate([settled.feature, drawn.feature[guests], rest.feature])
     amounts = np.concatenate([settled.amount, amount, rest.amount])
-    order = np.lexsort((feature, tile))
+    # Sorted runs one after the other: a stable sort only merges them.
+    order = np.argsort(tile * np.int64(len(everything)) + feature, kind="stable")
     return Drawn(drawn.zoom, side, drawn.places, tile[order], feature[order], amounts[order])
 
 
@@ -104,9 +105,7 @@ def _first_of_cells(drawn: Drawn, everything: Boxes, shift: int) -> Drawn:
     if not len(drawn):
         return drawn
     starts = np.flatnonzero(_changes(everything.key[drawn.feature] >> (2 * shift)))
-    by_rank = np.empty(len(everything), np.int32)
-    by_rank[everything.rank] = np.arange(len(everything), dtype=np.int32)
-    feature = by_rank[np.minimum.reduceat(everything.rank[drawn.feature], starts)]
+    feature = everything.by_rank[np.minimum.reduceat(everything.rank[drawn.feature], starts)]
     amount = np.add.reduceat(drawn.amount, starts)
     return Drawn(drawn.zoom, drawn.side, drawn.places, drawn.tile[starts], feature, amount)
 
@@ -115,7 +114,7 @@ def _looked_up(settled: Drawn, features: npt.NDArray[np.int32]) -> tuple[Flags, 
     """Which of these features are drawn at home, and for how many each of those stands."""
     if not len(settled):
         return np.zeros(len(features), bool), np.zeros(0, np.int64)
-    order = np.argsort(settled.feature)
+    order = np.argsort(settled.feature, kind="stable")
     found = np.minimum(np.searchsorted(settled.feature, features, sorter=order), len(order) - 1)
     known: Flags = settled.feature[order[found]] == features
     return known, settled.amount[order[found]][known]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -80,12 +81,13 @@ class _Boxes:
     def result(self) -> pyramid.Boxes:
         self._convert()
         fid, bounds, vertices, dimension = zip(*self._chunks, strict=True)
-        return pyramid.boxes(
+        outline = pyramid.Outline(
             np.concatenate(fid),
             np.concatenate(bounds, axis=1),
             np.concatenate(vertices),
             np.concatenate(dimension),
         )
+        return pyramid.boxes(outline)
 
 
 class _Blobs:
@@ -164,13 +166,31 @@ def parts_of(shapes: npt.NDArray[Any], features: npt.NDArray[np.int64], first_ri
         shell = np.maximum.accumulate(np.where(new, ring, 0))
         starts = cutting.offsets(shapely.get_num_coordinates(found).astype(np.int64))
         xy = shapely.get_coordinates(found)
-        yield Parts(kind, xy, starts, whose.astype(np.int64), ring, shell, np.zeros(len(found), np.int64))
+        tile, box = np.zeros(len(found), np.int64), cutting.boxes(xy, starts)
+        yield Parts(kind, xy, starts, whose.astype(np.int64), ring, shell, tile, box)
         first_ring += len(found)
 
 
-def shapes_of(parts: Parts) -> tuple[npt.NDArray[Any], pyramid.Ints, pyramid.Ints]:
-    """One EWKB for each tile and feature, with their tiles and features."""
+@dataclass(frozen=True)
+class Shapes:
+    """Shapes in tiles, of each feature one a tile.
+
+    :ivar ewkb: (n) bytes
+    """
+
+    ewkb: npt.NDArray[Any]
+    tile: pyramid.Ints
+    feature: pyramid.Ints
+
+    def __len__(self) -> int:
+        return len(self.tile)
+
+
+def shapes_of(parts: Parts) -> Shapes:
+    """Parts put together again."""
     parts = cutting.ordered(parts)
+    if not len(parts):
+        return Shapes(np.zeros(0, object), parts.tile, parts.feature)
     new_shape = _changes(parts.tile) | _changes(parts.feature)
     firsts = np.flatnonzero(new_shape)
     if parts.kind is Kind.RING:
@@ -188,7 +208,7 @@ def shapes_of(parts: Parts) -> tuple[npt.NDArray[Any], pyramid.Ints, pyramid.Int
         ends = (np.append(firsts, len(parts)),)
         shapes = shapely.from_ragged_array(shapely.GeometryType.MULTIPOINT, parts.xy, ends)
     blobs = shapely.to_wkb(shapely.set_srid(shapes, SRID), include_srid=True, flavor="extended", byte_order=1)
-    return blobs, parts.tile[firsts], parts.feature[firsts]
+    return Shapes(blobs, parts.tile[firsts], parts.feature[firsts])
 
 
 def _changes(values: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

@@ -213,6 +213,7 @@ class Table:
 
     :ivar row_count: rows in the table, those without geometry included
     :ivar drawable_count: rows with a geometry that can be drawn
+    :ivar outline: where its features lie, a ``pyramid.Outline``; None: that has to be read from the table
     """
 
     layer: Layer
@@ -223,6 +224,7 @@ class Table:
     bbox_lonlat: BboxLonLat | None
     notices: tuple[Notice, ...] = ()
     amount: Amount = Amount()
+    outline: object | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,7 @@ class TileSet:
     """A published layer: what status, TileJSON and the map tell of it.
 
     :ivar is_prepared: each tile is known to be stored or cheap; until then tiles of heavy layers are previews
+    :ivar outline: as in ``Table``, of a layer that was just loaded
     """
 
     layer_id: str
@@ -244,6 +247,7 @@ class TileSet:
     minzoom: int
     maxzoom: int
     is_prepared: bool = False
+    outline: object | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -236,10 +236,8 @@ COPY {table} ({columns}) FROM STDIN (FORMAT binary);
 
 -- name: work_tables
 CREATE TEMP TABLE hdx_walker (fid bigint PRIMARY KEY);
-CREATE TEMP TABLE hdx_drawn (cell bigint, fid bigint, amount bigint, place bigint, shape geometry);
-CREATE TEMP TABLE hdx_heavy (cell bigint PRIMARY KEY, bounds geometry, keep bigint);
-ALTER TABLE hdx_drawn ALTER shape SET STORAGE EXTERNAL;
-CREATE INDEX ON hdx_drawn (cell);
+CREATE TEMP TABLE hdx_drawn (cell bigint, fid bigint, amount bigint, place bigint);
+CREATE TEMP TABLE hdx_heavy (cell bigint PRIMARY KEY, keep bigint, bounds geometry);
 
 -- name: prepared_tables
 DROP TABLE IF EXISTS {stored};
@@ -273,30 +271,12 @@ SELECT hdxjobs.tile_properties_v2(l.fields, lean => %(lean)s)
 FROM hdxjobs.layer AS l
 WHERE l.table_name = %(table_name)s;
 
--- name: forget_drawn
-DELETE FROM hdx_drawn
-WHERE shape IS NULL AND cell >> 58 = %(zoom)s;
-
--- name: fill_heavy
--- The tiles to bake; of their features the first in rank are kept.
-UPDATE hdx_heavy AS h
-SET
-    keep = (
-        SELECT max(first.place) + 1
-        FROM (
-            SELECT d.place
-            FROM hdx_drawn AS d
-            WHERE d.cell = h.cell
-            ORDER BY d.place
-            LIMIT %(most)s
-        ) AS first
-    ),
-    bounds = ST_TileEnvelope((cell >> 58)::int, ((cell >> 29) & 536870911)::int, (cell & 536870911)::int);
-ANALYZE hdx_heavy;
-ANALYZE hdx_drawn;
+-- name: bound_heavy
+UPDATE hdx_heavy
+SET bounds = ST_TileEnvelope((cell >> 58)::int, ((cell >> 29) & 536870911)::int, (cell & 536870911)::int);
 
 -- name: forget_heavy
-TRUNCATE hdx_heavy;
+TRUNCATE hdx_heavy, hdx_drawn;
 
 -- name: calm_planner
 SET LOCAL jit = off;
@@ -310,28 +290,41 @@ FROM hdx_heavy AS h
 ON CONFLICT (cell) DO NOTHING;
 
 -- name: bake
--- OFFSET 0 keeps the planner from computing each shape twice.
+-- Crowds of specks get the same mark as by hdxjobs.tile_shape_v2, without calling it for each; the order makes
+-- tiles the same each time.  OFFSET 0 keeps the planner from computing each shape twice.
 INSERT INTO {stored} (cell, mvt, amount, dropped)
-SELECT d.cell, ST_AsMVT(feature, 'layer', 4096, 'hdx_shape', 'hdx_fid'), count(*), 0
-FROM hdx_heavy AS h
-INNER JOIN hdx_drawn AS d ON h.cell = d.cell AND d.place < h.keep
-INNER JOIN {table} AS l ON d.fid = l.hdx_fid
-CROSS JOIN LATERAL (
-    SELECT
-        l.hdx_fid,
-        CASE
-            WHEN d.shape IS NULL AND ST_Dimension(l.hdx_geom) = 0
-                THEN ST_AsMVTGeom(l.hdx_geom, h.bounds, 4096, 64, true)
-            ELSE hdxjobs.tile_shape_v2(
-                coalesce(d.shape, l.hdx_geom), h.bounds, %(unit)s, %(detail)s * %(unit)s, 4 * %(unit)s
-            )
-        END AS hdx_shape,
-        nullif(d.amount, 1) AS point_count
-        {properties}
-    OFFSET 0
-) AS feature
-WHERE feature.hdx_shape IS NOT NULL
-GROUP BY d.cell
+SELECT drawn.cell, ST_AsMVT(drawn.feature, 'layer', 4096, 'hdx_shape', 'hdx_fid'), count(*), 0
+FROM (
+    SELECT d.cell, feature
+    FROM hdx_heavy AS h
+    INNER JOIN hdx_drawn AS d ON h.cell = d.cell AND d.place < h.keep
+    INNER JOIN {table} AS l ON d.fid = l.hdx_fid
+    LEFT JOIN {pieces} AS p ON -d.cell - 1 = p.cell AND d.fid = p.fid AND (-p.cell - 1) >> 58 = %(zoom)s
+    CROSS JOIN LATERAL (
+        SELECT
+            l.hdx_fid,
+            CASE
+                WHEN p.shape IS NOT NULL
+                    THEN hdxjobs.tile_shape_v2(p.shape, h.bounds, %(unit)s, %(detail)s * %(unit)s, 4 * %(unit)s)
+                WHEN ST_Dimension(l.hdx_geom) = 0 THEN ST_AsMVTGeom(l.hdx_geom, h.bounds, 4096, 64, true)
+                WHEN
+                    ST_Dimension(l.hdx_geom) = 2
+                    AND greatest(
+                        ST_XMax(l.hdx_geom) - ST_XMin(l.hdx_geom), ST_YMax(l.hdx_geom) - ST_YMin(l.hdx_geom)
+                    ) < 8 * %(unit)s
+                    THEN ST_AsMVTGeom(
+                        ST_Expand(ST_Centroid(ST_Envelope(l.hdx_geom)), 4 * %(unit)s), h.bounds, 4096, 64, true
+                    )
+                ELSE hdxjobs.tile_shape_v2(l.hdx_geom, h.bounds, %(unit)s, %(detail)s * %(unit)s, 4 * %(unit)s)
+            END AS hdx_shape,
+            nullif(d.amount, 1) AS point_count
+            {properties}
+        OFFSET 0
+    ) AS feature
+    WHERE feature.hdx_shape IS NOT NULL
+    ORDER BY d.cell, d.place
+) AS drawn
+GROUP BY drawn.cell
 ON CONFLICT (cell) DO UPDATE SET mvt = excluded.mvt, amount = excluded.amount;
 
 -- name: fattest_tile
@@ -371,13 +364,11 @@ UPDATE hdx_heavy AS h SET keep = kept.keep
 FROM kept
 WHERE h.cell = kept.cell;
 
--- name: keep_shapes
--- Large shapes as heavy tiles draw them, for tiles of some of the features; the key is negative.
-INSERT INTO {pieces} (cell, fid, shape)
-SELECT -d.cell - 1, d.fid, ST_Simplify(d.shape, %(unit)s, true)
-FROM hdx_drawn AS d
-INNER JOIN hdx_heavy AS h ON d.cell = h.cell AND d.place < h.keep
-WHERE d.shape IS NOT NULL;
+-- name: leave_shapes_out
+-- Tiles of some of the features have no more large shapes than the tile of all.
+DELETE FROM {pieces} AS p
+USING hdx_drawn AS d, hdx_heavy AS h
+WHERE p.cell = -d.cell - 1 AND p.fid = d.fid AND d.cell = h.cell AND d.place >= h.keep;
 
 -- name: note_dropped
 UPDATE {stored} AS s SET dropped = lost.amount
