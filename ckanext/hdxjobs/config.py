@@ -32,6 +32,7 @@ class GeoSettings:
     download_timeout_s: int
     reader_timeout_s: int
     reader_memory_bytes: int
+    sandbox: str
     work_folder: Path
     link_hosts_allowed: frozenset[str]
     download_proxy: str | None
@@ -137,6 +138,7 @@ def geo_settings() -> GeoSettings:
         download_timeout_s=number("download_timeout_s"),
         reader_timeout_s=number("reader_timeout_s"),
         reader_memory_bytes=number("reader_memory_bytes"),
+        sandbox=str(_option("sandbox")),
         work_folder=Path(str(_option("geopreview.work_folder") or tempfile.gettempdir())),
         link_hosts_allowed=frozenset(hosts if isinstance(hosts, list) else str(hosts or "").split()),
         download_proxy=tk.config.get("ckan.download_proxy") or None,

@@ -194,6 +194,9 @@ _FAILURES = (
         N_("Open the file in a desktop GIS, save it again, preferably as GeoJSON, and replace the file here."),
         error_type="pushing-to-postgis-problem",
     ),
+    Failure("sandbox-missing", retryable=True, error_type="pushing-to-postgis-problem",
+        message=N_("The portal cannot shut the reader of files off from the network, and is set up not to read files otherwise."),
+        advice=N_("Nothing is wrong with the file; the preview will be tried again. Tell the portal's staff: \"ckan hdxjobs check\" shows what is missing.")),
     Failure(
         "database-unavailable",
         N_("The portal's map database does not answer at the moment."),

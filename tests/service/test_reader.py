@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.server
 import json
 import os
@@ -158,6 +159,37 @@ def test_the_child_sees_no_environment_of_ours(towns, shim, tmp_path, monkeypatc
     environment = json.loads(seen.read_text())
     assert "PGPASSWORD" not in environment
     assert environment["TMPDIR"] == str(tmp_path)
+
+
+WITHOUT_WALLS = (
+    "import sys\n"
+    "from ckanext.hdxjobs.geopreview import cage, parser\n"
+    "stands = cage.close\n"
+    "def close(cage_, *, parent_pid):\n"
+    "    walls = stands(cage_, parent_pid=parent_pid)\n"
+    "    return walls | dict.fromkeys(['network', 'calls'], 'not possible here: Operation not permitted')\n"
+    "cage.close = close\n"
+    "parser.main()\n"
+)
+
+
+def test_a_reader_that_can_reach_the_network_reads_nothing_where_the_sandbox_is_required(towns, shim):
+    shim(WITHOUT_WALLS)
+    with pytest.raises(errors.DetectError) as caught:
+        inspect(towns, limits=dataclasses.replace(LIMITS, sandbox="require"))
+    assert caught.value.code == "sandbox-missing"
+    assert caught.value.failure.retryable
+
+
+@pytest.mark.parametrize("sandbox", ["auto", "off"])
+def test_a_reader_that_can_reach_the_network_reads_on_where_the_sandbox_is_not_required(towns, shim, sandbox):
+    shim(WITHOUT_WALLS)
+    assert len(inspect(towns, limits=dataclasses.replace(LIMITS, sandbox=sandbox))) == 1
+
+
+@pytest.mark.parametrize("sandbox", ["auto", "require", "off"])
+def test_a_file_is_read_with_every_setting_of_the_sandbox(towns, sandbox):
+    assert len(rows(towns, limits=dataclasses.replace(LIMITS, sandbox=sandbox))) == 3
 
 
 @pytest.fixture

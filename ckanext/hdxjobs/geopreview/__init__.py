@@ -16,7 +16,7 @@ The hallway, in the order a file walks it (the alphabet hides it)::
 Beside the hallway: ``attempt`` (a worker's changes of the row), ``pulse`` (its heartbeat), ``mirror``
 (extras, search index, view), ``sweep`` (the janitor); ``parser`` with ``parsing``, ``columns``, ``crs``,
 ``charset`` and ``shapes``, which is made of ``wkb``, ``mending``, ``curves``, ``seam``, ``books`` and
-``extent`` (what runs in the child process), and ``reader`` (the parent's side of it); ``storages``,
+``extent`` (what runs in the child process), and ``reader`` (the parent's side of it), ``cage`` with ``landlock`` and ``seccomp`` (what holds that child); ``storages``,
 ``courier``, ``headers`` (where files are and how links are fetched), ``permit`` and ``handover`` (an
 upload by way of the site); ``sniff``, ``unzip``, ``guard`` (suspicion); ``rows``, ``transfer`` (binary
 COPY); ``pyramid``, ``thinning``, ``cutting``, ``bake`` (what preparing is made of); ``answer``,

@@ -84,7 +84,11 @@ def run_preview(resource_id: str, generation: int) -> None:
 def _import(claim: Claim, settings: config.GeoSettings, pulse: Pulse) -> Outcome:
     if claim.attempt > 1:
         publish.discard(resource_id=claim.resource_id, generation=claim.generation, dsn=settings.loader_url)
-    limits = Limits(timeout_s=settings.reader_timeout_s, memory_bytes=settings.reader_memory_bytes)
+    limits = Limits(
+        timeout_s=settings.reader_timeout_s,
+        memory_bytes=settings.reader_memory_bytes,
+        sandbox=settings.sandbox,
+    )
     with workplace.made(settings.work_folder) as folder, Readers(limits) as readers:
         layers, notices = _layers(claim, settings, pulse, readers, folder)
         with pulse.phase(Phase.LOAD):

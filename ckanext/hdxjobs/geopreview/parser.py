@@ -14,17 +14,16 @@ driver refuses.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import json
 import math
 import os
-import resource
-import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
+
+from ckanext.hdxjobs.geopreview import cage
 
 #: Vector drivers of the GDAL builds that pyogrio ships and that distributions ship (3.4 to 3.12).
 _DRIVER_NAMES = (
@@ -46,7 +45,6 @@ BATCH_BYTES = 512 * 1024**2
 #: Bytes that this process may write to a file; it needs only its error log.
 MAX_FILE_BYTES = 1024**2
 MAX_OPEN_FILES = 64
-PR_SET_PDEATHSIG = 1
 #: Requests of a conversation that may each take all the time there is: to describe, and to stream.
 SLOW_REQUESTS = 2
 
@@ -64,22 +62,25 @@ def main() -> None:
     """Take the set-up, then answer request after request until there are no more."""
     setup = json.loads(sys.stdin.buffer.readline())
     report_to = os.fdopen(int(setup["report_fd"]), "w", encoding="utf-8")
-    lock_down(setup)
     # Batches are arrays of hundreds of thousands of objects without cycles, and the process is short-lived.
     gc.disable()
-    answers = conversation(setup)
-    next(answers)
-    for line in sys.stdin.buffer:
-        try:
-            report = answers.send(json.loads(line))
-        except RefusalError as refusal:
-            report = {"error": {"code": refusal.code, "params": refusal.params}}
+    for report in _reports(setup):
         with contextlib.suppress(BrokenPipeError):
             report_to.write(json.dumps(report) + "\n")
             report_to.flush()
-        if "error" in report:
-            break
     leave()
+
+
+def _reports(setup: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """One for each request; a refusal is the last."""
+    try:
+        walls = lock_down(setup)
+        answers = conversation(setup, walls)
+        next(answers)
+        for line in sys.stdin.buffer:
+            yield answers.send(json.loads(line))
+    except RefusalError as refusal:
+        yield {"error": {"code": refusal.code, "params": refusal.params}}
 
 
 def leave() -> NoReturn:
@@ -88,23 +89,30 @@ def leave() -> NoReturn:
     os._exit(0)
 
 
-def lock_down(setup: dict[str, Any]) -> None:
-    """Take limits that cannot be raised again, and die with the parent."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != setup["parent_pid"]:
-        os._exit(1)
-    cpu_s = math.ceil(setup["timeout_s"]) * SLOW_REQUESTS + 5
-    for limit, value in (
-        (resource.RLIMIT_AS, setup["memory_bytes"]),
-        (resource.RLIMIT_CPU, cpu_s),
-        (resource.RLIMIT_FSIZE, MAX_FILE_BYTES),
-        (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(limit, (value, value))
+def lock_down(setup: dict[str, Any]) -> dict[str, str]:
+    """Go into the cage, before anything is loaded that could be turned against us.
+
+    :returns: the walls of the cage, see ``cage.close``
+    """
+    walls = cage.close(
+        cage.Cage(
+            folder=str(Path(setup["path"]).parent),
+            memory_bytes=setup["memory_bytes"],
+            cpu_s=math.ceil(setup["timeout_s"]) * SLOW_REQUESTS + 5,
+            file_bytes=MAX_FILE_BYTES,
+            open_files=MAX_OPEN_FILES,
+            walls=setup["sandbox"] != "off",
+        ),
+        parent_pid=setup["parent_pid"],
+    )
+    if setup["sandbox"] == "require" and not cage.is_offline(walls):
+        raise RefusalError("sandbox-missing")
+    return walls
 
 
-def conversation(setup: dict[str, Any]) -> Generator[dict[str, Any], dict[str, Any], None]:
+def conversation(
+    setup: dict[str, Any], walls: dict[str, str]
+) -> Generator[dict[str, Any], dict[str, Any], None]:
     """The file's answers: each request that is sent in gives the next one; a refusal is the last."""
     pyogrio = load_gdal(setup["driver"], setup["encoding"])
     from ckanext.hdxjobs.geopreview import parsing  # noqa: PLC0415 (it loads GDAL's Python side)
@@ -116,7 +124,9 @@ def conversation(setup: dict[str, Any]) -> Generator[dict[str, Any], dict[str, A
     while True:
         request = yield report
         try:
-            if request["verb"] == "inspect":
+            if request["verb"] == "introduce":
+                report = {"walls": walls, "gdal": pyogrio.__gdal_version_string__}
+            elif request["verb"] == "inspect":
                 report = file.inspect()
             else:
                 report = file.stream(request["layer"], sys.stdout.buffer)

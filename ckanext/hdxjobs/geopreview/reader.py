@@ -51,10 +51,14 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What one run of the child may use: wall-clock seconds and bytes of address space."""
+    """What one run of the child may use: wall-clock seconds and bytes of address space.
+
+    :ivar sandbox: the setting: auto, require or off
+    """
 
     timeout_s: float
     memory_bytes: int
+    sandbox: str = "auto"
 
 
 @dataclass
@@ -156,6 +160,7 @@ class _Child:
                 "parent_pid": os.getpid(),
                 "timeout_s": limits.timeout_s,
                 "memory_bytes": limits.memory_bytes,
+                "sandbox": limits.sandbox,
             }
         )
 
