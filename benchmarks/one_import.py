@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ckanext.hdxjobs.geopreview import detect, fetch, load, prepare, publish
+from ckanext.hdxjobs.geopreview.formats import FORMATS
 from ckanext.hdxjobs.geopreview.reader import Limits, Readers
 from ckanext.hdxjobs.geopreview.values import Source
 
@@ -47,7 +48,12 @@ def main(path: Path, dsn: str) -> None:
             )  # fmt: skip
         with step("detect"):
             layers, _ = detect.detect(
-                download, folder=folder, max_unpacked_bytes=NO_LIMIT, max_layers=50, readers=readers
+                download,
+                folder=folder,
+                max_unpacked_bytes=NO_LIMIT,
+                max_layers=50,
+                formats=frozenset(FORMATS),
+                readers=readers,
             )
         with step("load"):
             tables = [

@@ -41,6 +41,7 @@ class Suite:
 
 SUITES = (
     Suite("unit"),
+    Suite("fuzz"),
     Suite("service", servers=True),
     Suite("ckan", servers=True, ckan=True),
     Suite("browser", servers=True, ckan=True, browser=True),

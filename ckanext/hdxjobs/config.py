@@ -110,6 +110,11 @@ def enabled() -> bool:
     return bool(_option("geopreview.enabled"))
 
 
+def formats() -> tuple[str, ...]:
+    """Names of the formats that become maps; none named means all."""
+    return _words("geopreview.formats")
+
+
 def redis_url() -> str:
     """CKAN's own Redis."""
     return str(tk.config["ckan.redis.url"])

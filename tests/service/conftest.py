@@ -17,8 +17,10 @@ import weblinks
 from psycopg2 import sql
 
 from ckanext.hdxjobs.geopreview import db, detect, load, prepare, publish, pyramid, reader, tiles
+from ckanext.hdxjobs.geopreview.formats import FORMATS
 from ckanext.hdxjobs.geopreview.values import Download, Notice, Table, TileSet
 
+ALL_FORMATS = frozenset(FORMATS)
 LIMITS = reader.Limits(timeout_s=60, memory_bytes=4 * 1024**3)
 
 
@@ -165,6 +167,7 @@ def detected(download: Callable[..., Download], readers: reader.Readers) -> Call
         *,
         max_unpacked_bytes: int = 10**9,
         max_layers: int = 50,
+        formats: frozenset[str] = ALL_FORMATS,
         **kw: Any,
     ) -> Any:
         file = download(content, **kw)
@@ -173,6 +176,7 @@ def detected(download: Callable[..., Download], readers: reader.Readers) -> Call
             folder=file.path.parent,
             max_unpacked_bytes=max_unpacked_bytes,
             max_layers=max_layers,
+            formats=formats,
             readers=readers,
         )
 

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import zipfile
 
 import makers
 import pytest
+import samples
 
 from ckanext.hdxjobs import errors
 from ckanext.hdxjobs.geopreview import load, publish
 
 VRT = b'<OGRVRTDataSource><OGRVRTLayer name="x"><SrcDataSource>/etc/passwd</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>'
 
+EMPTY_TOPOJSON = (
+    b'{"type":"Topology","objects":{"a":{"type":"GeometryCollection","geometries":[]}},"arcs":[]}'
+)
+
 NOT_GEODATA = {
     "a csv": b"name,population\nNairobi,4000000\n",
-    "a pdf": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n",
-    "a page": b"<!DOCTYPE html><html><body>Not found</body></html>",
     "plain json": b'{"result": {"records": [1, 2, 3]}}',
     "a list": b"[1, 2, 3]",
-    "topojson": b'{"type":"Topology","objects":{},"arcs":[]}',
-    "xml": b'<?xml version="1.0"?><gpx version="1.1"></gpx>',
-    "a vrt": VRT,
+    "xml": b'<?xml version="1.0"?><roads version="1.1"></roads>',
     "noise": bytes(range(256)) * 10,
     "a spreadsheet": makers.zipped({"[Content_Types].xml": b"<Types/>", "xl/workbook.xml": b"<workbook/>"}),
     "a service description": b'{"type":"FeatureCollection","links":[{"rel":"next","href":"http://127.0.0.1:1/"}]}',
@@ -40,6 +42,50 @@ def code_of(imported, content, **kw):
 def test_what_is_not_geodata_is_unsupported(imported, content, name):
     error = code_of(imported, content, name=name)
     assert error.code in {"not-geodata", "unreadable"} if b"links" in content else error.code == "not-geodata"
+
+
+@pytest.mark.parametrize("content", [b"<!DOCTYPE html><html><body>Log in</body></html>", b"<html></html>"])
+def test_a_web_page_in_place_of_a_file_is_told_as_such(imported, content):
+    assert code_of(imported, content, name="x.geojson").code == "html-page"
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n", "a PDF document"),
+        (b"II*\0\x08\0\0\0", "a GeoTIFF or other TIFF image"),
+        (b"Rar!\x1a\x07\x01\0", "a RAR archive"),
+        (gzip.compress(b"roads.shp".ljust(257, b"\0") + b"ustar\0" + bytes(250)), "a tar archive"),
+        (makers.zipped({"scan.tif": b"II*\0\x08\0\0\0", "readme": b"x"}), "a GeoTIFF or other TIFF image"),
+        (
+            makers.zipped({"[Content_Types].xml": b"<Types/>", "word/document.xml": b"<d/>"}),
+            "a Word document",
+        ),
+        (b'{"geometryType":"esriGeometryPoint","features":[]}', "ESRI JSON"),
+        (VRT, "a project that only refers to other files"),
+    ],
+)
+def test_files_of_other_kinds_are_told_in_words(imported, content, found):
+    error = code_of(imported, content, name="x.geojson")
+    assert (error.code, error.params) == ("unsupported-format", {"found": found})
+    assert found in str(error)
+
+
+@pytest.mark.parametrize("content", [makers.kml(), makers.zipped({"a.kml": makers.kml()})])
+def test_a_format_that_is_switched_off_is_told(imported, content):
+    error = code_of(imported, content, formats=frozenset({"GeoJSON"}))
+    assert (error.code, error.params) == ("format-off", {"format": "KML"})
+
+
+def test_files_of_a_format_that_is_switched_off_are_left_out_and_told(imported):
+    files = {"a.kml": makers.kml(("A", makers.town_placemarks())), "b.geojson": makers.towns()}
+    result = imported(makers.zipped(files), formats=frozenset({"GeoJSON"}))
+    assert [(notice.code, notice.example) for notice in result.notices] == [("layers-skipped", "a.kml")]
+
+
+@pytest.mark.parametrize("content", [EMPTY_TOPOJSON, b"<gpx version='1.1'></gpx>"])
+def test_other_formats_without_features_say_so(imported, content):
+    assert code_of(imported, content).code == "no-features"
 
 
 @pytest.mark.parametrize("share", [0.3, 0.9, 0.99])
@@ -75,29 +121,66 @@ def test_a_zip_without_layers_is_unsupported(imported):
     assert code_of(imported, makers.zipped({"readme.txt": b"hello"})).code == "zip-without-layers"
 
 
-def test_a_zip_of_shapefile_parts_without_the_shp_is_unsupported(imported, tmp_path):
+def test_a_shapefile_without_its_shp_is_incomplete(imported, tmp_path):
     parts = makers.shapefile(tmp_path)
     del parts["towns.shp"]
-    assert code_of(imported, makers.zipped(parts)).code == "zip-without-layers"
-
-
-def test_a_zip_inside_a_zip_is_not_opened(imported, tmp_path):
-    inner = makers.zipped(makers.shapefile(tmp_path))
-    assert code_of(imported, makers.zipped({"inner.zip": inner})).code == "zip-without-layers"
-
-
-@pytest.mark.parametrize("suffix", [".shx", ".dbf"])
-def test_a_shapefile_without_a_needed_part_is_incomplete(imported, tmp_path, suffix):
-    parts = makers.shapefile(tmp_path)
-    del parts[f"towns{suffix}"]
     error = code_of(imported, makers.zipped(parts))
-    assert error.code == "shapefile-incomplete"
-    assert error.params == {"name": "towns.shp", "missing": suffix}
+    assert (error.code, error.params) == ("shapefile-incomplete", {"name": "towns", "missing": ".shp"})
 
 
-def test_a_bare_shp_is_incomplete(imported, tmp_path):
-    error = code_of(imported, makers.shapefile(tmp_path)["towns.shp"], name="towns.shp")
-    assert error.code == "shapefile-incomplete"
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda inner: makers.zipped({"inner.zip": inner}),
+        lambda inner: makers.zipped({"inner.zip.gz": gzip.compress(inner)}),
+        lambda inner: gzip.compress(makers.zipped({"inner.zip": inner})),
+    ],
+)
+def test_a_zip_inside_a_zip_is_not_opened(imported, tmp_path, wrapped):
+    error = code_of(imported, wrapped(makers.zipped(makers.shapefile(tmp_path))))
+    assert error.code == "packed-twice"
+    assert error.params["entry"].startswith("inner.zip")
+
+
+def test_a_gzip_file_in_a_gzip_file_is_not_opened(imported):
+    error = code_of(imported, gzip.compress(gzip.compress(makers.towns())), name="towns.geojson.gz")
+    assert (error.code, error.params) == ("packed-twice", {"entry": "towns.geojson"})
+
+
+@pytest.mark.parametrize(
+    ("make", "lost", "missing"),
+    [
+        (samples.mapinfo_tab, [".dat"], ".dat"),
+        (samples.mapinfo_tab, [".map", ".id"], ".map, .id"),
+        (samples.mapinfo_mif, [".mid"], ".mid"),
+    ],
+)
+def test_a_mapinfo_file_without_its_parts_is_incomplete(imported, tmp_path, make, lost, missing):
+    parts = make(tmp_path)
+    for ending in lost:
+        del parts[f"towns{ending}"]
+    error = code_of(imported, makers.zipped(parts))
+    ending = ".tab" if make is samples.mapinfo_tab else ".mif"
+    assert (error.code, error.params) == (
+        "mapinfo-incomplete",
+        {"name": f"towns{ending}", "missing": missing},
+    )
+
+
+@pytest.mark.parametrize("cut", [0.2, 0.9])
+def test_a_cut_off_gzip_file_is_bad(imported, cut):
+    packed = gzip.compress(makers.towns() * 50)
+    assert code_of(imported, packed[: int(len(packed) * cut)]).code == "bad-zip"
+
+
+def test_a_gzip_bomb_is_refused(imported):
+    bomb = gzip.compress(b" " * 50_000_000)
+    assert code_of(imported, bomb, max_unpacked_bytes=10**9).code == "zip-bomb"
+
+
+def test_a_gzip_file_larger_than_the_cap_names_cap_and_size(imported):
+    error = code_of(imported, gzip.compress(bytes(range(256)) * 8192), max_unpacked_bytes=1024**2)
+    assert (error.code, error.params) == ("zip-too-big", {"limit": "1 MB", "found": "2 MB"})
 
 
 def test_a_shapefile_without_prj_and_not_in_degrees_has_no_known_crs(imported, tmp_path):
@@ -181,7 +264,7 @@ def test_a_zip_bomb_is_refused_before_it_fills_the_disk(imported, download):
 def test_a_zip_larger_than_the_cap_names_the_cap(imported):
     content = makers.zipped({"a.geojson": json.dumps(list(range(300_000))).encode()})
     error = code_of(imported, content, max_unpacked_bytes=1024**2)
-    assert (error.code, error.params["limit"]) == ("zip-too-big", "1 MB")
+    assert (error.code, error.params) == ("zip-too-big", {"limit": "1 MB", "found": "2.2 MB"})
 
 
 def test_a_cut_off_zip_is_bad(imported, tmp_path):
@@ -197,7 +280,7 @@ def test_a_zip_with_a_password_is_bad(imported):
 
 
 def test_a_vrt_in_a_zip_named_like_data_is_not_read(imported):
-    assert code_of(imported, makers.zipped({"roads.geojson": VRT})).code == "zip-without-layers"
+    assert code_of(imported, makers.zipped({"roads.geojson": VRT})).code == "unsupported-format"
 
 
 def test_a_failed_import_leaves_no_table(geo, imported):

@@ -6,6 +6,8 @@ import pytest
 
 from ckanext.hdxjobs.geopreview import rules
 
+ALL = rules.chosen_formats(())
+
 
 @pytest.mark.parametrize(
     ("declared", "name", "url", "expected"),
@@ -20,13 +22,51 @@ from ckanext.hdxjobs.geopreview import rules
         ("", "roads.geojson", "", True),
         ("", "", "https://example.org/a/roads.shp.zip?x=1", True),
         ("", "", "https://example.org/a/ROADS.KML", True),
-        ("CSV", "roads.geojson", "https://example.org/roads.geojson", False),
+        ("GeoJSON ", "", "", True),
+        ("geo-json", "", "", True),
+        ("zipped shapefile", "", "", True),
+        ("shp (zip)", "", "", True),
+        ("SHP/KML", "", "", True),
+        ("Shapefiles", "", "", True),
+        ("file gdb", "", "", True),
+        ("text/csv", "", "", True),
+        ("GZIP", "", "", True),
+        ("JSON", "roads.geojson", "", True),
+        ("JSON", "roads.json", "", False),
+        ("XML", "", "https://example.org/roads.gml", True),
+        ("", "roads.geojson.gz", "", True),
+        ("PDF", "roads.geojson", "https://example.org/roads.geojson", False),
+        ("web map", "", "", False),
         ("", "roads", "https://example.org/roads", False),
         ("", "", "", False),
     ],
 )
 def test_the_format_decides_then_the_name_then_the_link(declared, name, url, expected):
-    assert rules.is_candidate(declared_format=declared, name=name, url=url) is expected
+    assert rules.is_candidate(declared_format=declared, name=name, url=url, formats=ALL) is expected
+
+
+def test_a_format_that_is_switched_off_makes_no_candidate():
+    on = rules.chosen_formats(["geojson", "KML"])
+    assert on == {"GeoJSON", "KML"}
+    assert rules.is_candidate(declared_format="kmz", name="", url="", formats=on)
+    assert not rules.is_candidate(declared_format="CSV", name="", url="", formats=on)
+    assert not rules.is_candidate(declared_format="", name="a.csv", url="", formats=on)
+    assert rules.is_candidate(declared_format="zip", name="", url="", formats=on)
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([("roads", "north/roads.shp"), ("roads", "south/roads.shp")], ["roads (north)", "roads (south)"]),
+        ([("roads", "roads.shp"), ("roads", "roads.kml")], ["roads (roads.shp)", "roads (roads.kml)"]),
+        ([("a", "x/1/a.shp"), ("a", "y/1/a.shp")], ["a (x/1/a.shp)", "a (y/1/a.shp)"]),
+        ([("a", "x.kml"), ("a", "x.kml")], ["a", "a (2)"]),
+        ([("a", "x/a.shp"), ("b", "y/b.shp")], ["a", "b"]),
+    ],
+)
+def test_layers_of_one_name_are_told_apart_by_where_they_are(layers, expected):
+    assert rules.layer_names(layers) == expected
+    assert sorted(rules.layer_names(layers[::-1])) == sorted(expected)
 
 
 def test_the_same_file_has_the_same_fingerprint_and_another_has_not():
@@ -126,3 +166,7 @@ def test_a_small_site_is_sharper_than_a_country():
 @pytest.mark.parametrize(("detail_m", "zoom"), [(50_000, 6), (1_000, 8), (100, 11), (10, 14), (0.01, 16)])
 def test_lines_and_areas_are_served_as_deep_as_their_detail_goes(detail_m, zoom):
     assert rules.max_zoom((0, 0, 40, 40), detail_m) == zoom
+
+
+def test_a_name_of_nothing_but_a_nul_is_no_name() -> None:
+    assert [field.key for field in rules.make_fields([("\0", "string")])] == ["field_1"]

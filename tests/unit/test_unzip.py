@@ -150,3 +150,12 @@ def test_flipped_bits_are_noticed(tmp_path):
     content = bytearray(makers.zipped({"a": bytes(range(256)) * 40}))
     content[60] ^= 0xFF
     assert failure_of(tmp_path, bytes(content)).code == "bad-zip"
+
+
+def test_a_list_of_a_million_entries_is_not_even_read(tmp_path):
+    """46 bytes each, and half a kilobyte of memory."""
+    entry = b"PK\x01\x02" + bytes(42)
+    directory = entry * 100_000
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 3, 3, len(directory), 0, 0)
+    error = failure_of(tmp_path, directory + end)
+    assert (error.code, error.params["entry"]) == ("unsafe-zip", "more than 10000 entries")

@@ -32,9 +32,34 @@ PLAUSIBLE = [
     "cp1255", "cp1257", "cp1258", "cp866", "koi8_r",
 ]  # fmt: skip
 
+#: Python has codecs of other kinds as well (zip, punycode, undefined), some slow and some that always fail.
+ENCODINGS = re.compile(
+    r"cp\d|iso8859|koi8|gb|hz|big5|shift_jis|euc_|mac_|tis_620|johab|kz1048|utf_(?:8|16|32)|ascii|hp_roman"
+)
+
+#: The mark of UTF-32 begins with that of UTF-16.
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf_8"),
+    (codecs.BOM_UTF32_LE, "utf_32_le"),
+    (codecs.BOM_UTF32_BE, "utf_32_be"),
+    (codecs.BOM_UTF16_LE, "utf_16_le"),
+    (codecs.BOM_UTF16_BE, "utf_16_be"),
+)
+#: Two characters of ASCII in each of the wide encodings.
+NUL_PATTERNS = (
+    (re.compile(rb"(?:[\t\n\r -~]\0\0\0){2}"), "utf_32_le"),
+    (re.compile(rb"(?:\0\0\0[\t\n\r -~]){2}"), "utf_32_be"),
+    (re.compile(rb"(?:[\t\n\r -~]\0){2}"), "utf_16_le"),
+    (re.compile(rb"(?:\0[\t\n\r -~]){2}"), "utf_16_be"),
+)
+
 #: Python codec -> the name that GDAL's iconv knows, where upper case alone does not do.
 ICONV_NAMES = {
     "utf_8": "UTF-8",
+    "utf_16_le": "UTF-16",
+    "utf_16_be": "UTF-16",
+    "utf_32_le": "UTF-32",
+    "utf_32_be": "UTF-32",
     "iso8859_1": "ISO-8859-1",
     "koi8_r": "KOI8-R",
     "gbk": "CP936",
@@ -54,15 +79,31 @@ class Charset:
 UTF8 = Charset("UTF-8")
 
 
+def unicode_codec(head: bytes) -> str | None:
+    """The codec of a text that is Unicode for sure: by its byte order mark, or by the NULs of Latin letters.
+
+    :returns: None also for UTF-8 without a mark
+    """
+    for mark, codec in BYTE_ORDER_MARKS:
+        if head.startswith(mark):
+            return codec
+    for pattern, codec in NUL_PATTERNS:
+        if pattern.match(head):
+            return codec
+    return None
+
+
 def of_dbf(dbf: Path) -> Charset:
     """The encoding of a DBF file's texts."""
+    if not dbf.is_file():
+        return UTF8
     stated = _stated_by_cpg(dbf.with_suffix(".cpg"))
     if stated:
-        return Charset(_iconv_name(stated))
+        return Charset(iconv_name(stated))
     raw = dbf.read_bytes() if dbf.stat().st_size < SAMPLE_BYTES else _head(dbf)
     by_byte = LANGUAGE_BYTES.get(raw[29]) if len(raw) > 32 else None
     if by_byte:
-        return Charset(_iconv_name(by_byte))
+        return Charset(iconv_name(by_byte))
     return guess(raw[32:])
 
 
@@ -74,7 +115,7 @@ def guess(sample: bytes) -> Charset:
         codecs.getincrementaldecoder("utf-8")().decode(sample)
     except UnicodeDecodeError:
         words = b" ".join(re.findall(rb"[^\x00-\x20]*[\x80-\xff][^\x00-\x20]*", sample))
-        return Charset(_iconv_name(_likeliest(words)), guessed=True)
+        return Charset(iconv_name(_likeliest(words)), guessed=True)
     return Charset("UTF-8", guessed=True)
 
 
@@ -106,21 +147,24 @@ def _stated_by_cpg(cpg: Path) -> str | None:
     text = cpg.read_bytes()[:64].decode("ascii", "ignore").strip().lower()
     number = re.search(r"8859[-_ ]?(\d{1,2})", text)
     if number:
-        return _codec(f"iso8859-{number[1]}")
+        return python_codec(f"iso8859-{number[1]}")
     if "65001" in text:
         return "utf_8"
     page = re.search(r"(\d{3,5})", text)
-    return _codec(text) or (_codec(f"cp{page[1]}") if page else None)
+    return python_codec(text) or (python_codec(f"cp{page[1]}") if page else None)
 
 
-def _codec(name: str) -> str | None:
+def python_codec(name: str) -> str | None:
+    """Python's own name of an encoding, with "_" for "-"; None: it knows no such encoding of texts."""
     try:
-        return codecs.lookup(name).name.replace("-", "_")
+        codec = codecs.lookup(name).name.replace("-", "_")
     except (LookupError, ValueError):
         return None
+    return codec if ENCODINGS.match(codec) else None
 
 
-def _iconv_name(codec: str) -> str:
+def iconv_name(codec: str) -> str:
+    """The name of one of Python's codecs that GDAL and people know."""
     if codec.startswith("iso8859_"):
         return f"ISO-8859-{codec.removeprefix('iso8859_')}"
     return ICONV_NAMES.get(codec, codec.upper())

@@ -32,23 +32,32 @@ class Column:
     convert: Callable[[pa.Array], pa.Array]
 
 
-def describe(schema: pa.Schema, *, has_geometry: bool) -> dict[str, Any]:
+def describe(schema: pa.Schema, *, has_geometry: bool, without: int | None = None) -> dict[str, Any]:
     """Names and kinds of the fields in order, and the names of those left out."""
-    kept = plan(schema, has_geometry=has_geometry)
+    kept = plan(schema, has_geometry=has_geometry, without=without)
     indexes = {column.index for column in kept}
     return {
         "kept": [
             {"name": column.name, "type": column.kind, "zoned": _zoned(column.arrow)} for column in kept
         ],
         "skipped": [
-            schema.field(index).name for index in _field_indexes(schema, has_geometry) if index not in indexes
+            schema.field(index).name
+            for index in _field_indexes(schema, has_geometry)
+            if index not in indexes and index != without
         ],
     }
 
 
-def plan(schema: pa.Schema, *, has_geometry: bool) -> list[Column]:
-    """The fields that can be streamed; GDAL puts the fid first and the geometry last."""
-    found = (_column(index, schema.field(index)) for index in _field_indexes(schema, has_geometry))
+def plan(schema: pa.Schema, *, has_geometry: bool, without: int | None = None) -> list[Column]:
+    """The fields that can be streamed; GDAL puts the fid first and the geometry last.
+
+    :param without: the index of a column that is no field, because it is drawn
+    """
+    found = (
+        _column(index, schema.field(index))
+        for index in _field_indexes(schema, has_geometry)
+        if index != without
+    )
     return [column for column in found if column is not None]
 
 

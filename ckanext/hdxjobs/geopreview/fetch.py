@@ -67,6 +67,7 @@ def fetch(  # noqa: PLR0913 (what a download may do is said by its caller, not b
         declared_format=source.declared_format,
         byte_count=byte_count,
         sha256=sha256,
+        coordinates=source.coordinates,
     )
 
 

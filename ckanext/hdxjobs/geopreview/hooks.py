@@ -90,7 +90,10 @@ def _resources(which: sa.ColumnElement[bool]) -> list[Mapping[Any, Any]]:
 def is_candidate(found: Mapping[Any, Any]) -> bool:
     """Whether a resource may be geodata."""
     return rules.is_candidate(
-        declared_format=found["format"] or "", name=found["name"] or "", url=found["url"] or ""
+        declared_format=found["format"] or "",
+        name=found["name"] or "",
+        url=found["url"] or "",
+        formats=rules.chosen_formats(config.formats()),
     )
 
 

@@ -30,6 +30,7 @@ from ckanext.hdxjobs.geopreview import (
     mirror,
     prepare,
     publish,
+    rules,
     source,
     sweep,
     tiles,
@@ -121,6 +122,7 @@ def _layers(
             folder=folder,
             max_unpacked_bytes=settings.max_unpacked_bytes,
             max_layers=settings.max_layers,
+            formats=rules.chosen_formats(config.formats()),
             readers=readers,
         )
 

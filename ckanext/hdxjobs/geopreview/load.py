@@ -104,6 +104,7 @@ class _Import:
                 format_=FORMATS[layer.format],
                 layer=layer.name_in_file,
                 encoding=layer.encoding,
+                coordinates=layer.coordinates,
             ) as stream:
                 self._share_read = stream.share_read
                 batches = iter(stream.batches)

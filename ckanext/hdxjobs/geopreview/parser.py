@@ -117,9 +117,10 @@ def conversation(
     pyogrio = load_gdal(setup["driver"], setup["encoding"])
     from ckanext.hdxjobs.geopreview import parsing  # noqa: PLC0415 (it loads GDAL's Python side)
     from ckanext.hdxjobs.geopreview.formats import FORMATS  # noqa: PLC0415
+    from ckanext.hdxjobs.geopreview.values import Coordinates  # noqa: PLC0415
 
     path, label = Path(setup["path"]), setup["format"]
-    file = parsing.File(path, FORMATS[label])
+    file = parsing.File(path, FORMATS[label], Coordinates(**setup["coordinates"]))
     report: dict[str, Any] = {}
     while True:
         request = yield report

@@ -20,10 +20,11 @@ import pyogrio
 import shapely
 from pyogrio.raw import open_arrow
 
-from ckanext.hdxjobs.geopreview import charset, columns
+from ckanext.hdxjobs.geopreview import charset, columns, coordinates, tabular
 from ckanext.hdxjobs.geopreview.crs import SourceCrs, source_crs
 from ckanext.hdxjobs.geopreview.formats import Format
 from ckanext.hdxjobs.geopreview.shapes import Shapes
+from ckanext.hdxjobs.geopreview.values import Coordinates
 
 #: What the Arrow side raises when GDAL gives up in the middle of a file.
 READ_ERRORS = (
@@ -33,6 +34,8 @@ READ_ERRORS = (
     pyogrio.errors.CRSError,
 )
 
+#: Columns that are named where one is missing.
+SHOWN_COLUMNS = 12
 #: Rows in a batch.
 BATCH_ROWS = 16_384
 #: Bytes of a file up to which its layers, once opened for describing, all stay open for streaming.
@@ -62,10 +65,28 @@ class _Opened:
     first: pa.RecordBatch | None
     batches: Iterator[pa.RecordBatch]
     crs: SourceCrs | None
+    rows: tabular.Rows | None = None
 
     @property
     def has_geometry(self) -> bool:
+        """Whether GDAL's batches end with a column of geometry."""
         return bool(self.meta["geometry_type"])
+
+    @property
+    def geometry_type(self) -> str:
+        """As GDAL tells it, "Unknown" where columns tell the place, "" where nothing does."""
+        return "Unknown" if self.rows else str(self.meta["geometry_type"] or "")
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What ``columns`` needs to know."""
+        return {"has_geometry": self.has_geometry, "without": self.rows.without if self.rows else None}
+
+    def blobs(self, batch: pa.RecordBatch) -> pa.Array:
+        """Well-known binary of a batch's rows."""
+        if self.rows:
+            return self.rows.take(batch)
+        return batch.column(batch.num_columns - 1) if self.has_geometry else pa.nulls(len(batch), pa.binary())
 
 
 class File:
@@ -75,9 +96,10 @@ class File:
     open to stream, where memory allows.
     """
 
-    def __init__(self, path: Path, format_: Format) -> None:
+    def __init__(self, path: Path, format_: Format, named: Coordinates) -> None:
         self._path = path
         self._format = format_
+        self._named = named
         self._options = dict(format_.options)
         self._held: dict[str | None, tuple[contextlib.ExitStack, _Opened]] = {}
 
@@ -114,25 +136,42 @@ class File:
         meta, reader = stack.enter_context(source)
         first = next(reader, None)
         batches = iter(reader) if first is None else itertools.chain([first], reader)
-        crs = source_crs(meta["crs"], lambda: self._bounds(name, first if meta["geometry_type"] else None))
-        return _Opened(name, meta, reader.schema, first, batches, crs)
+        opened = _Opened(
+            name, meta, reader.schema, first, batches, None, self._rows(meta, reader.schema, first)
+        )
+        stated = opened.rows.stated_crs if opened.rows else meta["crs"]
+        opened.crs = source_crs(stated, lambda: self._bounds(opened))
+        return opened
 
-    def _bounds(self, name: str | None, first: pa.RecordBatch | None) -> Any:
+    def _rows(
+        self, meta: dict[str, Any], schema: pa.Schema, first: pa.RecordBatch | None
+    ) -> tabular.Rows | None:
+        """How a table's rows are placed by their columns."""
+        if not self._format.tabular:
+            return None
+        names = [field.name for field in schema][1 : -1 if meta["geometry_type"] else None]
+        try:
+            return tabular.rows(names, first, self._named)
+        except coordinates.ColumnMissingError as missing:
+            code, there = "column-missing", ", ".join(names[:SHOWN_COLUMNS])
+            raise UnfitError(code, name=str(missing), columns=there) from missing
+
+    def _bounds(self, opened: _Opened) -> Any:
         """Of the layer where its header tells them, else of its first features."""
-        if first is None:
+        if opened.first is None or not opened.geometry_type:
             return None
         if not self._format.parsed:
-            info = pyogrio.read_info(self._path, layer=name, force_total_bounds=True, **self._options)
+            info = pyogrio.read_info(self._path, layer=opened.name, force_total_bounds=True, **self._options)
             return info["total_bounds"]
-        blobs = first.column(first.num_columns - 1).to_pylist()
+        blobs = opened.blobs(opened.first).to_pylist()
         return shapely.total_bounds(shapely.from_wkb(np.array(blobs, dtype=object), on_invalid="ignore"))
 
     def _described(self, opened: _Opened) -> dict[str, Any]:
         return {
             "name": opened.name or "",
-            "geometry_type": str(opened.meta["geometry_type"] or ""),
+            "geometry_type": opened.geometry_type,
             "feature_count": self._count(opened),
-            "fields": columns.describe(opened.schema, has_geometry=opened.has_geometry),
+            "fields": columns.describe(opened.schema, **opened.fields),
             "source_crs": opened.crs.label if opened.crs else "",
             "crs_assumed": opened.first is not None and opened.crs is not None and opened.crs.assumed,
             "crs_unknown": opened.first is not None and opened.crs is None,
@@ -142,7 +181,7 @@ class File:
         """Features, or -1 where nobody can tell before all were read."""
         if opened.first is None:
             return 0
-        if not opened.has_geometry:
+        if not opened.geometry_type and not self._format.tabular:
             rest = sum(len(batch) for batch in opened.batches)
             opened.batches = iter(())
             return rest
@@ -165,7 +204,7 @@ class File:
 
 
 def _written(opened: _Opened, shapes: Shapes, sink: BinaryIO) -> dict[str, Any]:
-    plan = columns.plan(opened.schema, has_geometry=opened.has_geometry)
+    plan = columns.plan(opened.schema, **opened.fields)
     schema = pa.schema(
         [
             ("fid", pa.int64()),
@@ -177,12 +216,7 @@ def _written(opened: _Opened, shapes: Shapes, sink: BinaryIO) -> dict[str, Any]:
     with pa.ipc.new_stream(sink, schema) as writer:
         for batch in _ahead(opened.batches):
             fids = batch.column(0).to_numpy(zero_copy_only=False)
-            blobs = (
-                batch.column(batch.num_columns - 1)
-                if opened.has_geometry
-                else pa.nulls(len(batch), pa.binary())
-            )
-            geometry = shapes.take(fids, blobs)
+            geometry = shapes.take(fids, opened.blobs(batch))
             fields = [column.convert(batch.column(column.index)) for column in plan]
             writer.write_batch(
                 pa.record_batch([batch.column(0).cast(pa.int64()), geometry, *fields], schema=schema)

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,8 +24,11 @@ import pyarrow as pa
 
 from ckanext.hdxjobs.errors import FAILURES, DetectError, PreviewError
 from ckanext.hdxjobs.geopreview.formats import Format
+from ckanext.hdxjobs.geopreview.values import Coordinates
 
 log = logging.getLogger(__name__)
+
+NOTHING_SAID = Coordinates()
 
 PARSER = "ckanext.hdxjobs.geopreview.parser"
 #: Bytes that a report may have; one layer of 10,000 columns needs about one million.
@@ -96,21 +99,31 @@ class Readers:
         if child is not None:
             child.close()
 
-    def inspect(self, path: Path, *, format_: Format) -> list[dict[str, Any]]:
+    def inspect(
+        self, path: Path, *, format_: Format, coordinates: Coordinates = NOTHING_SAID
+    ) -> list[dict[str, Any]]:
         """What the layers of a file are; see ``parsing.File.inspect``."""
         self.close()
-        child = self._start(path, format_, encoding=None)
+        child = self._start(path, format_, coordinates, encoding=None)
         layers: list[dict[str, Any]] = child.ask({"verb": "inspect"})["layers"]
         self._child = child
         return layers
 
     @contextlib.contextmanager
-    def stream(self, path: Path, *, format_: Format, layer: str, encoding: str) -> Iterator[Stream]:
+    def stream(
+        self,
+        path: Path,
+        *,
+        format_: Format,
+        layer: str,
+        encoding: str,
+        coordinates: Coordinates = NOTHING_SAID,
+    ) -> Iterator[Stream]:
         """Features of a layer: fid, EWKB in EPSG:3857, fields; see ``parsing.File.stream``."""
         if self._child is None or self._child.path != path:
             self.close()
             self._child = self._start(
-                path, format_, encoding=encoding if format_.name == "Shapefile" else None
+                path, format_, coordinates, encoding=encoding if format_.name == "Shapefile" else None
             )
         request, report = {"verb": "stream", "layer": layer or None}, dict[str, Any]()
         result = Stream(self._child.batches(request, report), report, self._child.share_read)
@@ -120,18 +133,24 @@ class Readers:
             self.close()
             raise
 
-    def _start(self, path: Path, format_: Format, *, encoding: str | None) -> _Child:
-        return _Child(path, format_, driver=format_.drivers[0], encoding=encoding, limits=self._limits)
+    def _start(
+        self, path: Path, format_: Format, coordinates: Coordinates, *, encoding: str | None
+    ) -> _Child:
+        asked = {
+            "driver": format_.drivers[0],
+            "format": format_.name,
+            "encoding": encoding,
+            "coordinates": asdict(coordinates),
+        }
+        return _Child(path, asked, limits=self._limits)
 
 
 class _Child:
     """A parser and the conversation with it; closed by its first failure."""
 
-    def __init__(
-        self, path: Path, format_: Format, *, driver: str, encoding: str | None, limits: Limits
-    ) -> None:
+    def __init__(self, path: Path, asked: dict[str, Any], *, limits: Limits) -> None:
         self.path = path
-        self._format, self._limits = format_, limits
+        self._format, self._limits = asked["format"], limits
         self._timed_out = threading.Event()
         folder = path.parent
         self._report, report_fd = _pipe()
@@ -152,10 +171,8 @@ class _Child:
         self._clock = threading.Timer(0, self._expire)
         self._send(
             {
+                **asked,
                 "path": str(path),
-                "driver": driver,
-                "format": format_.name,
-                "encoding": encoding,
                 "report_fd": report_fd,
                 "parent_pid": os.getpid(),
                 "timeout_s": limits.timeout_s,
@@ -252,8 +269,8 @@ class _Child:
         status = self._process.wait()
         with contextlib.suppress(OSError):
             tail = (self.path.parent / ERROR_LOG).read_bytes()[-2000:].decode("utf-8", "replace")
-            log.warning("parser ended with status %s while reading %s: %s", status, self._format.name, tail)
-        return DetectError("reader-crashed", format=self._format.name)
+            log.warning("parser ended with status %s while reading %s: %s", status, self._format, tail)
+        return DetectError("reader-crashed", format=self._format)
 
 
 def _pipe() -> tuple[IO[bytes], int]:

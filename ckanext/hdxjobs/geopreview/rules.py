@@ -4,40 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Container, Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from ckanext.hdxjobs.geopreview.values import BboxLonLat, Field
+from ckanext.hdxjobs.geopreview.formats import FORMATS
+from ckanext.hdxjobs.geopreview.values import BboxLonLat, Coordinates, Field
 
-#: What publishers write in the format field, lower case, for the files we read.
-#: "zip" is only a candidate: the content decides in the worker.
-FORMATS = frozenset(
+#: Words of the format field that say nothing of what is inside; the content decides in the worker.
+PACKINGS = frozenset(
+    {"zip", "gz", "gzip", "zipped", "application/zip", "application/x-zip-compressed", "application/gzip"}
+)
+#: Words of it that fit geodata and all else; file names decide.
+VAGUE = frozenset(
     {
-        "geojson",
-        "application/geo+json",
-        "kml",
-        "application/vnd.google-earth.kml+xml",
-        "kmz",
-        "application/vnd.google-earth.kmz",
-        "shp",
-        "shapefile",
-        "esri shapefile",
-        "zipped shapefile",
-        "zipped shapefiles",
-        "shp.zip",
-        "zipped shp",
-        "zip",
-        "application/zip",
+        "json",
+        "xml",
+        "txt",
+        "text",
+        "application/json",
+        "application/xml",
+        "text/xml",
+        "text/plain",
+        "application/octet-stream",
+        "application/x-sqlite3",
     }
 )
-
-#: File name endings that stand in for a missing format.
-SUFFIXES = (".geojson", ".kml", ".kmz", ".shp.zip", ".zip", ".shp")
+PACKED_ENDINGS = (".zip", ".gz")
 
 #: The fields of a resource whose change means "another file" (design decision 4).
 FINGERPRINT_FIELDS = ("url", "url_type", "format", "size", "hash", "last_modified")
+
+#: Extras of a resource in which publishers name the columns that hold the place of a table's rows.
+COORDINATE_EXTRAS = ("latitude_column", "longitude_column", "geometry_column")
 
 #: Columns of a layer that a table of PostgreSQL (at most 1,600) takes beside ours.
 MAX_COLUMNS = 1500
@@ -59,15 +60,29 @@ COARSEST_MAX_ZOOM, DEEPEST_MAX_ZOOM = 6, 16
 RESERVED_KEYS = frozenset({"hdx_fid", "hdx_geom", "hdx_shape", "point_count"})
 
 
-def is_candidate(*, declared_format: str, name: str, url: str) -> bool:
+def chosen_formats(words: Iterable[str]) -> frozenset[str]:
+    """Names of formats by a setting's words, in any letter case; no word means all of them."""
+    wanted = {word.lower() for word in words}
+    return frozenset(name for name in FORMATS if not wanted or name.lower() in wanted)
+
+
+def is_candidate(*, declared_format: str, name: str, url: str, formats: frozenset[str]) -> bool:
     """Whether a resource may be geodata, judged without its bytes.
 
-    The format decides; where it is empty, the name and then the path of the URL do.
+    The format decides, however it is spelled ("zipped shapefile", "SHP (zip)", "KML/KMZ"); where it is
+    empty or vague, the name and then the path of the URL do.
+
+    :param formats: names of the formats that are switched on
     """
     declared = declared_format.strip().lower().lstrip(".")
-    if declared:
-        return declared in FORMATS
-    return any(text.strip().lower().endswith(SUFFIXES) for text in (name, urlsplit(url).path))
+    known = PACKINGS.union(*(FORMATS[one].declared for one in formats))
+    words = {declared, re.sub(r"[^a-z0-9]+", "", declared), *re.split(r"[^a-z0-9]+", declared)}
+    if words & known:
+        return True
+    if declared and declared not in VAGUE:
+        return False
+    endings = tuple(ending for one in formats for ending in FORMATS[one].endings) + PACKED_ENDINGS
+    return any(text.strip().lower().endswith(endings) for text in (name, urlsplit(url).path))
 
 
 def file_name(url: str, name: str) -> str:
@@ -77,8 +92,17 @@ def file_name(url: str, name: str) -> str:
 
 def fingerprint(resource: Mapping[str, Any]) -> str:
     """What identifies the file behind a resource: same fingerprint, no new job."""
-    parts = (str(resource.get(field) or "") for field in FINGERPRINT_FIELDS)
+    parts = [str(resource.get(field) or "") for field in FINGERPRINT_FIELDS]
+    named = coordinates(resource.get("extras"))
+    if named.is_set:
+        parts += [named.latitude, named.longitude, named.geometry]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def coordinates(extras: Mapping[str, Any] | None) -> Coordinates:
+    """The columns that a publisher names, out of the resource's extras."""
+    latitude, longitude, geometry = (str((extras or {}).get(key) or "").strip() for key in COORDINATE_EXTRAS)
+    return Coordinates(latitude, longitude, geometry)
 
 
 def layer_id(resource_id: str, layer_name: str) -> str:
@@ -110,7 +134,7 @@ def make_fields(names_and_types: Iterable[tuple[str, str]]) -> tuple[Field, ...]
     taken = set(RESERVED_KEYS)
     fields = []
     for number, (name, kind) in enumerate(names_and_types, 1):
-        key = unique_key(name or f"field_{number}", taken)
+        key = unique_key(clean(name) or f"field_{number}", taken)
         taken.add(key)
         fields.append(Field(name=name or key, type=kind, column=f"c{number}", key=key))
     return tuple(fields)
@@ -135,6 +159,29 @@ def clean(text: str) -> str:
 def shorten(text: str, max_bytes: int) -> str:
     """The longest beginning of ``text`` that has at most ``max_bytes`` bytes in UTF-8."""
     return text.encode()[:max_bytes].decode("utf-8", "ignore")
+
+
+def layer_names(names_and_files: Iterable[tuple[str, str]]) -> list[str]:
+    """Names of layers made unique by their folders or files: "roads (north)", "roads (south)".
+
+    So a name, and with it the layer's id, does not depend on the order of an archive.
+    """
+    pairs = list(names_and_files)
+    result = []
+    for name, file in pairs:
+        twins = [other for own, other in pairs if own == name]
+        marks = (mark for mark in (_folder, _file, str) if len({mark(twin) for twin in twins}) == len(twins))
+        mark = next(marks, None) if len(twins) > 1 else None
+        result.append(f"{name} ({mark(file)})" if mark else name)
+    return unique_names(result)
+
+
+def _folder(file: str) -> str:
+    return PurePosixPath(file).parent.name
+
+
+def _file(file: str) -> str:
+    return PurePosixPath(file).name
 
 
 def unique_names(names: Iterable[str]) -> list[str]:

@@ -41,6 +41,7 @@ def find(resource_id: str, generation: int) -> Source:
         declared_format=resource.format or "",
         open_upload=opener,
         link=link,
+        coordinates=rules.coordinates(resource.extras),
     )
 
 

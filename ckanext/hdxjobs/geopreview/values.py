@@ -68,6 +68,23 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Coordinates:
+    """Columns of a table that its publisher names as the place of its rows; "" where nothing is said.
+
+    :ivar geometry: of whole geometries, or of "latitude, longitude"
+    """
+
+    latitude: str = ""
+    longitude: str = ""
+    geometry: str = ""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether a place is named: half a pair is none."""
+        return bool(self.geometry or (self.latitude and self.longitude))
+
+
+@dataclass(frozen=True)
 class Source:
     """Where a resource's bytes are.  Exactly one of the two ways is set.
 
@@ -81,6 +98,7 @@ class Source:
     declared_format: str
     open_upload: Callable[[], Iterator[bytes]] | None = None
     link: Link | None = None
+    coordinates: Coordinates = Coordinates()
 
 
 @dataclass(frozen=True)
@@ -97,6 +115,7 @@ class Download:
     declared_format: str
     byte_count: int
     sha256: str
+    coordinates: Coordinates = Coordinates()
 
 
 @dataclass(frozen=True)
@@ -140,6 +159,7 @@ class Layer:
     feature_count: int
     fields: tuple[Field, ...]
     notices: tuple[Notice, ...] = ()
+    coordinates: Coordinates = Coordinates()
 
 
 @dataclass(frozen=True)

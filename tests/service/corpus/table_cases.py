@@ -1,0 +1,45 @@
+"""CSV, TSV and XLSX, with and without places."""
+
+from __future__ import annotations
+
+from corpus.build import Case, gzipped, text, zipped
+
+TOWNS = "name,lat,lon\nNairobi,-1.3,36.8\nThika,-1.0,37.1\n"
+WKT = 'name,wkt\nA,"POINT (1 2)"\nB,"POLYGON ((0 0, 1 0, 1 1, 0 0))"\n'
+
+CASES = (
+    Case("csv: latitude and longitude", text(TOWNS), "?"),
+    Case("csv: semicolons and decimal commas", text("name;latitude;longitude\nA;-1,3;36,8\nB;-1,0;37,1\n"), "?"),
+    Case("csv: tabs", text(TOWNS.replace(",", "\t")), "?"),
+    Case("csv: pipes", text(TOWNS.replace(",", "|")), "?"),
+    Case("csv: x and y", text(TOWNS.replace("lat,lon", "y,x")), "?"),
+    Case("csv: French names", text("nom,Latitude (degrés),Longitude (degrés)\nA,1,2\n"), "?"),
+    Case("csv: Arabic names", text("الاسم,خط العرض,خط الطول\nا,1,2\n"), "?"),
+    Case("csv: one column for both", text('name,location\nA,"-1.3, 36.8"\nB,"-1.0, 37.1"\n'), "?"),
+    Case("csv: WKT", text(WKT), "?"),
+    Case("csv: HXL tags", text("Place,North,East\n#loc+name,#geo+lat,#geo+lon\nA,-1.3,36.8\n"), "?"),
+    Case("csv: a row without a place", text(TOWNS + "Nowhere,,\n"), "?"),
+    Case("csv: only rows without a place", text("name,lat,lon\nA,,\nB,,\n"), "?"),
+    Case("csv: a row beyond the Earth", text(TOWNS + "Far,95,36\n"), "?"),
+    Case("csv: words for a number", text(TOWNS + "Words,north,east\n"), "?"),
+    Case("csv: no places", text("a,b\n1,2\n3,4\n"), "?"),
+    Case("csv: a header alone", text("name,lat,lon\n"), "?"),
+    Case("csv: a byte order mark", text(TOWNS, "utf-8-sig"), "?"),
+    Case("csv: windows-1256", text("name,lat,lon\nالقاهرة الكبرى,30,31\n", "cp1256"), "?"),
+    Case("csv: windows-1251", text("название,lat,lon\nМосква и область,55.7,37.6\n", "cp1251"), "?"),
+    Case("csv: UTF-16", text(TOWNS, "utf-16"), "?"),
+    Case("csv: rows too short and too long", text("name,lat,lon\nA,1,2\nB,1\nC,1,2,3,4\n"), "?"),
+    Case("csv: a cell of many lines", text('name,lat,lon\n"A\nB",1,2\n'), "?"),
+    Case("csv: quotes that never close", text('name,lat,lon\n"A,1,2\nB,1,2\n'), "?"),
+    Case("csv: names twice", text("name,name,lat,lon\na,b,1,2\n"), "?"),
+    Case("csv: a name left empty", text("name,,lat,lon\na,b,1,2\n"), "?"),
+    Case("csv: carriage returns alone", text(TOWNS.replace("\n", "\r")), "?"),
+    Case("csv: degrees, minutes and seconds", text("name,lat,lon\nA,\"1°17'31\"\"S\",\"36°49'0\"\"E\"\n"), "?"),
+    Case("csv: gzipped", gzipped(text(TOWNS)), "?"),
+    Case("csv: in a zip", zipped({"towns.csv": text(TOWNS)}), "?"),
+    Case("csv: two in a zip, one without places", zipped({"towns.csv": text(TOWNS), "codes.csv": text("a,b\n1,2\n")}), "?"),
+    Case("csv: easting and northing", text("name,easting,northing\nA,257000,9856000\n"), "?"),
+    Case("tsv: towns", text(TOWNS.replace(",", "\t")), "?", "towns.tsv"),
+    Case("a text in words", b"Dear all,\n\nplease find attached the map, as agreed.\n\nBest wishes\n", "?"),
+    Case("a log", b"2026-01-01 INFO start\n2026-01-01 INFO stop\n", "?"),
+)  # fmt: skip
