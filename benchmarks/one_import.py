@@ -17,10 +17,11 @@ from pathlib import Path
 from ckanext.hdxjobs.geopreview import detect, fetch, load, prepare, publish
 from ckanext.hdxjobs.geopreview.formats import FORMATS
 from ckanext.hdxjobs.geopreview.reader import Limits, Readers
-from ckanext.hdxjobs.geopreview.values import Source
+from ckanext.hdxjobs.geopreview.values import Amount, Source
 
 CHUNK_BYTES = 1024**2
 NO_LIMIT = 10**12
+CAPS = Amount(NO_LIMIT, NO_LIMIT, NO_LIMIT)
 
 
 def main(path: Path, dsn: str) -> None:
@@ -57,7 +58,9 @@ def main(path: Path, dsn: str) -> None:
             )
         with step("load"):
             tables = [
-                load.load(layer, dsn=dsn, max_features=NO_LIMIT, readers=readers, progress=lambda _: None)
+                load.load(
+                    layer, dsn=dsn, caps=CAPS, max_columns=1500, readers=readers, progress=lambda _: None
+                )
                 for layer in layers
             ]
     with step("publish"):

@@ -128,20 +128,26 @@ def errors_page() -> str:
     """docs/errors.rst."""
     parts = [
         _heading("Errors and warnings", "="),
-        "What ``hdx_geopreview_status`` and the resource page say. *Code* is stable; texts are\n"
-        "translated. *Transient* errors are tried again without anybody's help. *Old name* is the\n"
-        "``error_type`` that clients of the original HDX geopreview stack know.\n",
+        "What ``hdx_geopreview_status`` and the resource page say. Codes are stable; texts are\n"
+        "translated, and numbers in them are written as the reader writes them. In brackets: the\n"
+        "preview's state in the end, and the *kind* of the error. *Transient* errors are tried again\n"
+        "without anybody's help, for at most a day; *permanent* ones wait for a new file or for somebody\n"
+        "who asks again. *Old name* is the ``error_type`` that clients of the original HDX geopreview\n"
+        "stack know.\n",
         _heading("Errors", "-"),
     ]
     for failure in errors.FAILURES.values():
-        kind = "transient" if failure.retryable else "permanent"
         parts.append(
-            f"``{failure.code}`` ({failure.state}, {kind})\n"
+            f"``{failure.code}`` ({failure.state}, {failure.kind})\n"
             f"    {failure.message}\n\n"
             f"    *What to do:* {failure.advice}\n\n"
             f"    *Old name:* ``{failure.error_type}``\n"
         )
     parts.append(_heading("Warnings of a preview that is ready", "-"))
+    parts.append(
+        "Layers are named as on the map; an example is a feature's id or a column's name, to find it in\n"
+        "the file.\n"
+    )
     parts.extend(f"``{notice.code}``\n    {notice.message}\n" for notice in errors.NOTICES.values())
     return "\n".join(parts)
 

@@ -57,7 +57,7 @@ def hdx_geopreview_status(context: Any, data_dict: dict[str, Any]) -> dict[str, 
     :returns: resource_id; state (queued, running, retrying, ready, failed, unsupported or deleted;
         null: nobody asked for a preview yet); phase (fetch, detect, load, publish or null);
         progress of the phase (0 to 1, or null); generation (rises with each new file); message;
-        error (code, class, advice, retryable; or null); warnings (texts); queued_at, started_at,
+        error (code, class, kind: transient or permanent, advice, retryable; or null); warnings (texts); queued_at, started_at,
         finished_at (UTC, ISO 8601, or null); shape_info (the history as the original stack tells it,
         newest last); layers (layer_id, name, geometry_type, feature_count, bbox [west, south, east,
         north] in degrees, fields [name, type], source_crs, minzoom, maxzoom, tiles, tilejson).
@@ -69,8 +69,10 @@ def hdx_geopreview_status(context: Any, data_dict: dict[str, Any]) -> dict[str, 
     tk.check_access("hdx_geopreview_status", context, {"id": resource_id})
     row = record.find(resource_id)
     if row is not None:
-        return record.told(row, translate=tk._)
-    return answer.without_row(resource_id, candidate=hooks.is_candidate(resource), translate=tk._)
+        return record.told(row)
+    return answer.without_row(
+        resource_id, candidate=hooks.is_candidate(resource), language=record.visitors_language()
+    )
 
 
 def hdx_geopreview_submit(context: Any, data_dict: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +98,7 @@ def hdx_geopreview_submit(context: Any, data_dict: dict[str, Any]) -> dict[str, 
     removed = known is not None and known["state"] == State.DELETED.value
     hooks.submit(resource, force=data["force"] or removed)
     model.Session.commit()
-    return record.told(_row(data["id"]), translate=tk._)
+    return record.told(_row(data["id"]))
 
 
 def hdx_geopreview_delete(context: Any, data_dict: dict[str, Any]) -> dict[str, Any]:
@@ -116,7 +118,7 @@ def hdx_geopreview_delete(context: Any, data_dict: dict[str, Any]) -> dict[str, 
     if not hooks.remove(resource):
         raise tk.ObjectNotFound(tk._("This resource has no map preview"))
     model.Session.commit()
-    return record.told(_row(resource_id), translate=tk._)
+    return record.told(_row(resource_id))
 
 
 @tk.side_effect_free
@@ -147,7 +149,7 @@ def hdx_geopreview_list(context: Any, data_dict: dict[str, Any]) -> list[dict[st
     rows = record.search(
         package_id=package_id, state=state, limit=min(data["limit"], MAX_LISTED), offset=data["offset"]
     )
-    return [record.told(row, translate=tk._) for row in rows]
+    return [record.told(row) for row in rows]
 
 
 def hdx_event_track(context: Any, data_dict: dict[str, Any]) -> dict[str, Any]:

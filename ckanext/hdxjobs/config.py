@@ -26,12 +26,16 @@ class GeoSettings:
     max_download_bytes: int
     max_unpacked_bytes: int
     max_features: int
+    max_vertices: int
+    max_columns: int
+    max_table_bytes: int
     max_layers: int
     connect_timeout_s: int
     read_timeout_s: int
     download_timeout_s: int
     reader_timeout_s: int
     reader_memory_bytes: int
+    reader: str
     sandbox: str
     work_folder: Path
     link_hosts_allowed: frozenset[str]
@@ -39,8 +43,8 @@ class GeoSettings:
 
     @property
     def job_timeout_s(self) -> int:
-        """RQ's own limit for the whole job: the phases' limits and two minutes to tidy up."""
-        return self.download_timeout_s + 2 * self.reader_timeout_s + 120
+        """RQ's own limit for the whole job: the phases' limits, two readers, and two minutes to tidy up."""
+        return self.download_timeout_s + 4 * self.reader_timeout_s + 120
 
 
 @dataclass(frozen=True)
@@ -137,12 +141,16 @@ def geo_settings() -> GeoSettings:
         max_download_bytes=number("max_download_bytes"),
         max_unpacked_bytes=number("max_unpacked_bytes"),
         max_features=number("max_features"),
+        max_vertices=number("max_vertices"),
+        max_columns=number("max_columns"),
+        max_table_bytes=number("max_table_bytes"),
         max_layers=number("max_layers"),
         connect_timeout_s=number("connect_timeout_s"),
         read_timeout_s=number("read_timeout_s"),
         download_timeout_s=number("download_timeout_s"),
         reader_timeout_s=number("reader_timeout_s"),
         reader_memory_bytes=number("reader_memory_bytes"),
+        reader=str(_option("reader")),
         sandbox=str(_option("sandbox")),
         work_folder=Path(str(_option("geopreview.work_folder") or tempfile.gettempdir())),
         link_hosts_allowed=frozenset(hosts if isinstance(hosts, list) else str(hosts or "").split()),

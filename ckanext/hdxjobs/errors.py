@@ -13,31 +13,22 @@ The tree::
 The class says where it broke; the *code* says what a user is told.  Codes are
 rows of one table, ``FAILURES``: the only place with messages, so that docs,
 translations and tests can walk it.  Placeholders in braces are filled from the
-error's ``params``.
+error's ``params``; whole numbers are written as the reader writes them.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ckanext.hdxjobs.messages import Failure, NoticeText
+from ckanext.hdxjobs.messages import ENGLISH, Failure, NoticeText, placeholders
+from ckanext.hdxjobs.messages import N_ as N_
 
-
-def N_(text: str) -> str:
-    """Mark a text for extraction; it is translated where it is shown."""
-    return text
-
-
-# A table: one text a line, however long.
+# Tables: one text a line, however long.
 # fmt: off
 _FAILURES = (
-    Failure(
-        "not-geodata",
-        N_("This file does not contain geographic data that can be drawn on a map."),
-        N_("If it should, export it again as GeoJSON, GeoPackage, KML or a zipped Shapefile and replace the file."),
-        state="unsupported",
-        error_type="pushing-to-postgis-problem",
-    ),
+    Failure("not-geodata", state="unsupported", error_type="pushing-to-postgis-problem",
+        message=N_("This file does not contain geographic data that can be drawn on a map."),
+        advice=N_("If it should, export it again, for example as GeoJSON, GeoPackage, KML or a zipped Shapefile, and replace the file.")),
     Failure("html-page", state="unsupported", error_type="pushing-to-postgis-problem",
         message=N_("This is a web page, not a data file. Servers send one when a file moved or when one must log in first."),
         advice=N_("Open the link in a private window of a browser: it must download the file at once. Correct the link, or upload the file here.")),
@@ -47,23 +38,20 @@ _FAILURES = (
     Failure("format-off", state="unsupported", error_type="pushing-to-postgis-problem",
         message=N_("This is a {format} file; on this portal such files do not become maps."),
         advice=N_("Upload the data in another format, or ask the portal's staff to switch this one on.")),
-    Failure(
-        "unreadable",
-        N_("The file looks like {format}, but it is damaged or cut off: {reason}"),
-        N_("Open the file in the program that made it, export it again and replace the file here."),
-        error_type="pushing-to-postgis-problem",
-    ),
+    Failure("unreadable", error_type="pushing-to-postgis-problem",
+        message=N_("The file looks like {format}, but it is damaged or cut off: {reason}"),
+        advice=N_("Open the file in the program that made it, export it again and replace the file here.")),
     Failure("bad-zip", error_type="pushing-to-postgis-problem",
         message=N_("The zip or gz file cannot be unpacked: {reason}"),
         advice=N_("Make the zip again without a password and without special tools, and replace the file here.")),
-    Failure(
-        "unsafe-zip",
-        N_("The zip file was refused, because it holds an entry that is not allowed: {entry}"),
-        N_("Zip only the data files themselves, without links or folders outside the archive."),
-        error_type="pushing-to-postgis-problem",
-    ),
+    Failure("unsafe-zip", error_type="pushing-to-postgis-problem",
+        message=N_("The zip file was refused, because it holds an entry that is not allowed: {entry}"),
+        advice=N_("Zip only the data files themselves, without links or folders outside the archive.")),
+    Failure("zip-too-many-files", error_type="file-too-large",
+        message=N_("The zip file holds more than {limit} files and folders."),
+        advice=N_("Zip only the data files themselves, or split them into several zip files.")),
     Failure("zip-too-big", error_type="file-too-large",
-        message=N_("Unpacked, the file is larger than the limit of {limit}: it holds {found} or more."),
+        message=N_("Unpacked, the file has at least {found}; the limit is {limit}."),
         advice=N_("Split the data into smaller files, or ask the portal's staff to raise the limit.")),
     Failure("zip-bomb", error_type="file-too-large",
         message=N_("The packed file was refused, because a part of it unpacks to more than {ratio} times its size: {entry}"),
@@ -74,182 +62,115 @@ _FAILURES = (
     Failure("packed-twice", state="unsupported", error_type="pushing-to-postgis-problem",
         message=N_("The file holds another packed file, which is not opened: {entry}"),
         advice=N_("Unpack the inner file and upload what it holds, or zip all files directly into one zip.")),
-    Failure(
-        "shapefile-incomplete",
-        N_("The Shapefile {name} cannot be drawn without its missing parts: {missing}"),
-        N_("Put all parts of the Shapefile (.shp, .shx, .dbf, .prj) with the same name into one zip and upload it again."),
-        error_type="pushing-to-postgis-problem",
-    ),
+    Failure("shapefile-incomplete", error_type="pushing-to-postgis-problem",
+        message=N_("The Shapefile {name} cannot be drawn without its missing parts: {missing}"),
+        advice=N_("Put all parts of the Shapefile (.shp, .shx, .dbf, .prj) with the same name into one zip and upload it again.")),
     Failure("mapinfo-incomplete", error_type="pushing-to-postgis-problem",
         message=N_("The MapInfo file {name} cannot be drawn without its missing parts: {missing}"),
         advice=N_("Put all parts of it (.tab, .dat, .map and .id, or .mif and .mid) with the same name into one zip and upload it again.")),
-    Failure(
-        "unknown-crs",
-        N_("The file does not say which coordinate system it uses, and its numbers are not longitudes and latitudes."),
-        N_("Add the coordinate system (for a Shapefile the .prj file), or export the data in WGS 84 (EPSG:4326)."),
-        error_type="pushing-to-postgis-problem",
-    ),
-    Failure(
-        "no-features",
-        N_("The file is well formed, but there is not one feature in it."),
-        N_("Check the export: a filter or an empty selection may have left everything out."),
-        error_type="fetch-bounding-box-problem",
-    ),
-    Failure(
-        "no-geometry",
-        N_("Not one feature of the file has a place on the map (features in all: {count})."),
-        N_("Export the data with its geometry, or with coordinates that are filled in."),
-        error_type="fetch-bounding-box-problem",
-    ),
-    Failure(
-        "no-coordinates",
-        N_("No column of the table says where its rows are. Its columns are: {columns}"),
-        N_("For a map, name two columns latitude and longitude, or name yours in the resource's form."),
-        state="unsupported",
-        error_type="pushing-to-postgis-problem",
-    ),
-    Failure(
-        "column-missing",
-        N_("The resource names the column {name} for the map, but the table has no such column. Its columns are: {columns}"),
-        N_("Correct the name in the resource's form, or leave it empty to have the columns found."),
-        error_type="pushing-to-postgis-problem",
-    ),
-    Failure(
-        "coordinates-out-of-range",
-        N_("The coordinates cannot be on Earth, for example {example}."),
-        N_("Check that longitude comes before latitude and that the coordinate system named in the file is the one used."),
-        error_type="fetch-bounding-box-problem",
-    ),
-    Failure(
-        "file-too-big",
-        N_("The file is larger than the limit of {limit} for map previews: it has at least {found}."),
-        N_("Visitors can still download it. For a map, upload a smaller or simplified version, or ask the portal's staff to raise the limit."),
-        error_type="file-too-large",
-    ),
-    Failure(
-        "too-many-features",
-        N_("The file has more than {limit} features, the limit for map previews."),
-        N_("Visitors can still download it. For a map, split the file, or ask the portal's staff to raise the limit."),
-        error_type="file-too-large",
-    ),
-    Failure(
-        "link-not-found",
-        N_("The link answers that there is nothing there (HTTP {status})."),
-        N_("Open the link in a browser, correct the resource's URL and save."),
-        error_type="missing-url",
-    ),
-    Failure(
-        "link-refused",
-        N_("The server behind the link does not let the file be downloaded (HTTP {status})."),
-        N_("Make the file public on that server, or upload it here."),
-        error_type="missing-url",
-    ),
-    Failure(
-        "link-blocked",
-        N_("The link points to an address that this portal does not download from."),
-        N_("Use a public http or https address, or upload the file here."),
-        error_type="missing-url",
-    ),
-    Failure(
-        "link-unreachable",
-        N_("The server behind the link could not be reached, or failed to answer: {reason}"),
-        N_("This may pass by itself. If it does not, check the link in a browser or upload the file here."),
-        retryable=True,
-        error_type="timeout",
-    ),
-    Failure(
-        "link-cut-off",
-        N_("The download broke off: {received} bytes came, {expected} were announced."),
-        N_("This may pass by itself. If it does not, ask the owner of the server, or upload the file here."),
-        retryable=True,
-        error_type="timeout",
-    ),
-    Failure(
-        "file-missing",
-        N_("The uploaded file is not in the portal's storage."),
-        N_("Upload the file again. If that does not help, tell the portal's staff."),
-        error_type="missing-url",
-    ),
-    Failure(
-        "file-unreadable",
-        N_("The uploaded file lies where the portal's workers are not allowed to read it."),
-        N_("Nothing is wrong with the file. Tell the portal's staff; the chapter \"Where uploads are kept\" of the manual says what workers need."),
-        error_type="missing-url",
-    ),
-    Failure(
-        "storage-unavailable",
-        N_("The portal's storage does not give out the uploaded file at the moment."),
-        N_("Nothing is wrong with the file; the preview will be tried again."),
-        retryable=True,
-        error_type="timeout",
-    ),
-    Failure(
-        "disk-full",
-        N_("The portal has no room left on its disk to work on this file."),
-        N_("Nothing is wrong with the file; the preview will be tried again. If this lasts, tell the portal's staff."),
-        retryable=True,
-        error_type="pushing-to-postgis-problem",
-    ),
-    Failure(
-        "empty-file",
-        N_("The file is empty: it has 0 bytes."),
-        N_("Upload the file again."),
-        state="unsupported",
-        error_type="pushing-to-postgis-problem",
-    ),
-    Failure(
-        "too-slow",
-        N_("Reading the file took longer than the limit of {limit} seconds."),
-        N_("Upload a smaller or simplified version, or ask the portal's staff to raise the limit."),
-        error_type="timeout",
-    ),
-    Failure(
-        "reader-crashed",
-        N_("The program that reads {format} files broke down on this file."),
-        N_("Open the file in a desktop GIS, save it again, preferably as GeoJSON, and replace the file here."),
-        error_type="pushing-to-postgis-problem",
-    ),
+    Failure("no-coordinates", state="unsupported", error_type="pushing-to-postgis-problem",
+        message=N_("No column of the table says where its rows are. Its columns are: {columns}"),
+        advice=N_("For a map, name two columns latitude and longitude, or name yours in the resource's form.")),
+    Failure("column-missing", error_type="pushing-to-postgis-problem",
+        message=N_("The resource names the column “{name}” for the map, but the table has no such column. Its columns are: {columns}"),
+        advice=N_("Correct the name in the resource's form, or leave it empty to have the columns found.")),
+    Failure("unknown-crs", error_type="pushing-to-postgis-problem",
+        message=N_("The file does not say which coordinate system it uses, and its numbers are not longitudes and latitudes."),
+        advice=N_("Add the coordinate system (for a Shapefile the .prj file), or export the data in WGS 84 (EPSG:4326).")),
+    Failure("no-features", error_type="fetch-bounding-box-problem",
+        message=N_("The file is well formed, but there is nothing in it: it has 0 features."),
+        advice=N_("Check the export: a filter or an empty selection may have left everything out.")),
+    Failure("no-geometry", error_type="fetch-bounding-box-problem",
+        message=N_("Nothing in the file has a place on the map. Features or rows in it: {count}."),
+        advice=N_("Export the data with its geometry, or with coordinates that are filled in.")),
+    Failure("coordinates-out-of-range", error_type="fetch-bounding-box-problem",
+        message=N_("The coordinates of “{layer}” cannot be on Earth, for example {example}."),
+        advice=N_("Check that longitude comes before latitude and that the coordinate system named in the file is the one used.")),
+    Failure("file-too-big", error_type="file-too-large",
+        message=N_("The file has at least {found}; the limit for map previews is {limit}."),
+        advice=N_("Visitors can still download it. For a map, upload a smaller or simplified version, or ask the portal's staff to raise the limit.")),
+    Failure("too-many-features", error_type="file-too-large",
+        message=N_("Features in the file: at least {found}. The limit for map previews is {limit}."),
+        advice=N_("Visitors can still download it. For a map, split the file, or ask the portal's staff to raise the limit.")),
+    Failure("too-many-vertices", error_type="file-too-large",
+        message=N_("Corner points of the file's shapes, counted up to layer “{layer}”: about {found}. The limit for map previews is {limit}."),
+        advice=N_("Visitors can still download it. For a map, simplify the shapes in a desktop GIS or split the file, or ask the portal's staff to raise the limit.")),
+    Failure("table-too-big", error_type="file-too-large",
+        message=N_("Space that the file's data takes in the map database, counted up to layer “{layer}”: at least {found}. The limit is {limit}."),
+        advice=N_("Visitors can still download it. For a map, leave out columns with long texts or split the file, or ask the portal's staff to raise the limit.")),
+    Failure("too-much-memory", error_type="file-too-large",
+        message=N_("Reading the file needs more memory than the limit of {limit}."),
+        advice=N_("Split the file or its largest shapes, or save it in a format that can be read piece by piece, such as GeoPackage or FlatGeobuf. The portal's staff can raise the limit.")),
+    Failure("value-refused", error_type="pushing-to-postgis-problem",
+        message=N_("The map database cannot hold a value of “{layer}” (row {row}, column “{column}”): {reason}"),
+        advice=N_("Correct or remove this value, and replace the file here.")),
+    Failure("link-not-found", error_type="missing-url",
+        message=N_("The link answers that there is nothing there (HTTP {status})."),
+        advice=N_("Open the link in a browser, correct the resource's URL and save.")),
+    Failure("link-refused", error_type="missing-url",
+        message=N_("The server behind the link does not let the file be downloaded (HTTP {status})."),
+        advice=N_("Make the file public on that server, or upload it here.")),
+    Failure("link-blocked", error_type="missing-url",
+        message=N_("The link points to an address that this portal does not download from."),
+        advice=N_("Use a public http or https address, or upload the file here.")),
+    Failure("link-unreachable", retryable=True, error_type="timeout",
+        message=N_("The server behind the link could not be reached, or failed to answer: {reason}"),
+        advice=N_("This may pass by itself. If it does not, check the link in a browser or upload the file here.")),
+    Failure("link-cut-off", retryable=True, error_type="timeout",
+        message=N_("The download broke off: {received} of {expected} bytes came."),
+        advice=N_("This may pass by itself. If it does not, ask the owner of the server, or upload the file here.")),
+    Failure("file-missing", error_type="missing-url",
+        message=N_("The uploaded file is not in the portal's storage."),
+        advice=N_("Upload the file again. If that does not help, tell the portal's staff.")),
+    Failure("file-unreadable", error_type="missing-url",
+        message=N_("The uploaded file lies where the portal's workers are not allowed to read it."),
+        advice=N_("Nothing is wrong with the file. Tell the portal's staff; the chapter \"Where uploads are kept\" of the manual says what workers need.")),
+    Failure("storage-unavailable", retryable=True, error_type="timeout",
+        message=N_("The portal's storage does not give out the uploaded file at the moment."),
+        advice=N_("Nothing is wrong with the file; the preview will be tried again.")),
+    Failure("empty-file", state="unsupported", error_type="pushing-to-postgis-problem",
+        message=N_("The file is empty: it has 0 bytes."),
+        advice=N_("Upload the file again.")),
+    Failure("too-slow", error_type="timeout",
+        message=N_("Reading the file took longer than the limit of {limit} seconds."),
+        advice=N_("Upload a smaller or simplified version, or ask the portal's staff to raise the limit.")),
+    Failure("reader-crashed", error_type="pushing-to-postgis-problem",
+        message=N_("The program that reads {format} files broke down on this file."),
+        advice=N_("Open the file in a desktop GIS, save it again, preferably as GeoJSON, and replace the file here.")),
     Failure("sandbox-missing", retryable=True, error_type="pushing-to-postgis-problem",
         message=N_("The portal cannot shut the reader of files off from the network, and is set up not to read files otherwise."),
         advice=N_("Nothing is wrong with the file; the preview will be tried again. Tell the portal's staff: \"ckan hdxjobs check\" shows what is missing.")),
-    Failure(
-        "database-unavailable",
-        N_("The portal's map database does not answer at the moment."),
-        N_("Nothing is wrong with the file; the preview will be tried again."),
-        retryable=True,
-        error_type="pushing-to-postgis-problem",
-    ),
-    Failure(
-        "interrupted",
-        N_("The preview was interrupted before it was finished."),
-        N_("Nothing is wrong with the file; the preview will be tried again."),
-        retryable=True,
-        error_type="unknown",
-    ),
-    Failure(
-        "internal",
-        N_("The preview failed for a reason that this portal did not expect."),
-        N_("Tell the portal's staff; the worker's log names the reason under this resource's id."),
-        error_type="unknown",
-    ),
+    Failure("database-unavailable", retryable=True, error_type="pushing-to-postgis-problem",
+        message=N_("The portal's map database does not answer at the moment."),
+        advice=N_("Nothing is wrong with the file; the preview will be tried again.")),
+    Failure("disk-full", retryable=True, error_type="pushing-to-postgis-problem",
+        message=N_("The portal has no room left on its disk to work on this file."),
+        advice=N_("Nothing is wrong with the file; the preview will be tried again. If this lasts, tell the portal's staff.")),
+    Failure("interrupted", retryable=True, error_type="unknown",
+        message=N_("The preview was interrupted before it was finished."),
+        advice=N_("Nothing is wrong with the file; the preview will be tried again.")),
+    Failure("internal", error_type="unknown",
+        message=N_("The preview failed for a reason that this portal did not expect."),
+        advice=N_("Tell the portal's staff; the worker's log names the reason under this resource's id.")),
 )
 
 FAILURES: dict[str, Failure] = {failure.code: failure for failure in _FAILURES}
 
 _NOTICES = (
-    NoticeText("no-geometry", N_("Features of {layer} without geometry, not on the map: {count} (for example {example}).")),
-    NoticeText("out-of-range", N_("Features of {layer} with coordinates that cannot be on Earth, not on the map: {count} (for example {example}).")),
-    NoticeText("parts-out-of-range", N_("Features of {layer} of which only some parts are on the map, because coordinates of the others cannot be on Earth: {count} (for example {example}).")),
-    NoticeText("beyond-map", N_("Features of {layer} nearer to a pole than the map reaches (85 degrees), drawn at its edge: {count} (for example {example}).")),
-    NoticeText("curves-drawn-straight", N_("Curves and surfaces of {layer} that the map draws with straight lines, as flat shapes: {count} (for example {example}).")),
-    NoticeText("crs-assumed", N_("{layer} does not say which coordinate system it uses; its numbers look like longitude and latitude, so WGS 84 was assumed.")),
-    NoticeText("z-dropped", N_("{layer} has heights or measures; the map shows it flat.")),
-    NoticeText("encoding-guessed", N_("{layer} does not say which encoding its texts have; {example} was assumed.")),
-    NoticeText("shapefile-parts-missing", N_("The Shapefile of {layer} lacks parts: {example}. Without a .shx file it is read in the order of its .shp file, without a .dbf file it has no attributes.")),
-    NoticeText("columns-dropped", N_("Columns of {layer} that the map does not show: {count} (for example {example}).")),
-    NoticeText("geometry-repaired", N_("Broken shapes of {layer} that were repaired for the map: {count} (for example {example}).")),
-    NoticeText("geometry-unreadable", N_("Shapes of {layer} that cannot be read, not on the map: {count} (for example {example}).")),
-    NoticeText("layers-skipped", N_("Layers that are not shown: {count} (for example {example}).")),
+    NoticeText("no-geometry", N_("Features of “{layer}” without geometry, not on the map: {count} (for example {example}).")),
+    NoticeText("out-of-range", N_("Features of “{layer}” with coordinates that cannot be on Earth, not on the map: {count} (for example {example}).")),
+    NoticeText("parts-out-of-range", N_("Features of “{layer}” of which only some parts are on the map, because coordinates of the others cannot be on Earth: {count} (for example {example}).")),
+    NoticeText("beyond-map", N_("Features of “{layer}” nearer to a pole than the map reaches (85 degrees), drawn at its edge: {count} (for example {example}).")),
+    NoticeText("curves-drawn-straight", N_("Curves and surfaces of “{layer}” that the map draws with straight lines, as flat shapes: {count} (for example {example}).")),
+    NoticeText("crs-assumed", N_("“{layer}” does not say which coordinate system it uses; its numbers look like longitude and latitude, so WGS 84 was assumed.")),
+    NoticeText("z-dropped", N_("“{layer}” has heights or measures; the map shows it flat.")),
+    NoticeText("encoding-guessed", N_("“{layer}” does not say which encoding its texts have; {example} was assumed. If letters look wrong, save the file again in UTF-8.")),
+    NoticeText("shapefile-parts-missing", N_("The Shapefile of “{layer}” lacks parts: {example}. Without a .shx file it is read in the order of its .shp file, without a .dbf file it has no attributes.")),
+    NoticeText("columns-dropped", N_("Columns of “{layer}” of a kind that the map cannot show: {count} (for example “{example}”).")),
+    NoticeText("too-many-columns", N_("Columns of “{layer}”: {count}. The map shows the first {limit} of them; those from “{example}” on are left out.")),
+    NoticeText("geometry-repaired", N_("Broken shapes of “{layer}” that were repaired for the map: {count} (for example {example}).")),
+    NoticeText("geometry-unreadable", N_("Shapes of “{layer}” that cannot be read, not on the map: {count} (for example {example}).")),
+    NoticeText("layers-skipped", N_("Layers that are not shown: {count} (for example “{example}”).")),
 )
 # fmt: on
 
@@ -264,7 +185,7 @@ class PreviewError(HdxJobsError):
     """A preview could not be made.
 
     :param code: a key of ``FAILURES``
-    :param params: values for the placeholders of its message; plain str, int or float
+    :param params: values for the placeholders of its message; plain str or int
     """
 
     retry_after_s: int | None = None
@@ -272,7 +193,10 @@ class PreviewError(HdxJobsError):
     def __init__(self, code: str, **params: Any) -> None:
         self.failure = FAILURES[code]
         self.params = params
-        super().__init__(self.failure.message.format(**params))
+        missing = placeholders(self.failure.message) - params.keys()
+        if missing:
+            raise KeyError(*sorted(missing))
+        super().__init__(ENGLISH.say(self.failure.message, params))
 
     @property
     def code(self) -> str:

@@ -13,7 +13,7 @@ import ckan.plugins.toolkit as tk
 
 from ckanext.hdxjobs import config, files
 from ckanext.hdxjobs.analytics import traffic
-from ckanext.hdxjobs.geopreview import record
+from ckanext.hdxjobs.geopreview import answer, record
 from ckanext.hdxjobs.geopreview.values import Phase, State
 
 __all__ = ["hdxjobs_events", "hdxjobs_map", "hdxjobs_panel", "hdxjobs_preview", "hdxjobs_script"]
@@ -33,7 +33,7 @@ Bounds = tuple[float, float, float, float]
 
 def hdxjobs_preview(resource_id: str) -> dict[str, Any] | None:
     """The resource's preview as ``hdx_geopreview_status`` answers it, or None when it has none."""
-    return record.status(resource_id, translate=tk._)
+    return record.status(resource_id)
 
 
 def hdxjobs_script() -> str:
@@ -100,7 +100,9 @@ def hdxjobs_panel(preview: dict[str, Any], package_id: str) -> dict[str, Any]:
     """What the panel on the resource page says.
 
     :returns: ``kind`` "waiting", "stopped" or "ready"; ``pending``: will it change by itself;
-        ``title``: None where a headline would make too much of it; ``sentence``, ``detail``: plain words; ``percent``: 0..100 or None when nobody knows;
+        ``title``: None where a headline would make too much of it; ``sentence``, ``detail``: plain words;
+        ``percent``: 0..100 or None when nobody knows;
+        ``measure``: how far it is in numbers, or "";
         ``advice``, ``code``, ``warnings`` and ``retry_url`` only for those who may edit;
         ``status_url``: where the next answer comes from
     """
@@ -114,7 +116,8 @@ def hdxjobs_panel(preview: dict[str, Any], package_id: str) -> dict[str, Any]:
         "title": tk._("Map preview"),
         "sentence": preview["message"],
         "detail": _detail(preview, kind),
-        "percent": percent(preview["phase"], preview["progress"]),
+        "percent": _percent(preview),
+        "measure": answer.measure(preview["progress_detail"], record.visitors_language()),
         "advice": None,
         "code": None,
         "warnings": [],
@@ -147,6 +150,12 @@ def _detail(preview: dict[str, Any], kind: str) -> str:
     if preview["layers"]:
         return tk._("Until it is ready, the map below shows the file as it was before.")
     return tk._("The map appears here as soon as it is ready. You need not wait on this page.")
+
+
+def _percent(preview: dict[str, Any]) -> int | None:
+    if preview["progress_detail"] and preview["progress"] is None:
+        return None
+    return percent(preview["phase"], preview["progress"])
 
 
 def percent(phase: str | None, progress: float | None) -> int | None:

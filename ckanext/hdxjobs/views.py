@@ -180,7 +180,7 @@ def events_page() -> Any:
 
 def preview_of(resource_id: str) -> dict[str, Any] | None:
     """The preview's status in the reader's language, or None."""
-    return record.status(resource_id, translate=tk._)
+    return record.status(resource_id)
 
 
 def can_view(resource_id: str) -> bool:

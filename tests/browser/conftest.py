@@ -85,6 +85,7 @@ def write_ini(folder: Path, url: str) -> Path:
         f"[app:main]\nuse = config:{os.environ['HDXJOBS_TEST_INI']}\n"
         # CKAN itself would ask Gravatar for a picture of the editor.
         f"ckan.site_url = {url}\nckan.gravatar_default = disabled\nckan.storage_path = {folder / 'storage'}\n"
+        "ckanext.hdxjobs.geopreview.link_hosts_allowed = 127.0.0.1\n"
     )
     return path
 

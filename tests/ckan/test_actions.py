@@ -54,11 +54,11 @@ def test_editors_submit_and_delete(
     assert [answer.status_code for answer in answers] == [200, 200]
 
 
-def test_the_status_of_a_table_says_that_it_is_not_shown_on_a_map(
+def test_the_status_of_a_document_says_that_it_is_not_shown_on_a_map(
     dataset: dict[str, Any], call: Call
 ) -> None:
     resource = call(
-        "resource_create", package_id=dataset["id"], url="https://example.org/a.csv", format="CSV"
+        "resource_create", package_id=dataset["id"], url="https://example.org/a.pdf", format="PDF"
     )
     status = call("hdx_geopreview_status", id=resource["id"])
     assert (status["state"], status["generation"], status["layers"]) == ("unsupported", 0, [])
@@ -92,9 +92,9 @@ def test_a_removed_preview_comes_back_when_somebody_submits_it(layer: dict[str, 
     assert (asked["state"], asked["generation"]) == ("queued", 2)
 
 
-def test_a_table_is_submitted_only_by_force(dataset: dict[str, Any], call: Call) -> None:
+def test_a_document_is_submitted_only_by_force(dataset: dict[str, Any], call: Call) -> None:
     resource = call(
-        "resource_create", package_id=dataset["id"], url="https://example.org/a.csv", format="CSV"
+        "resource_create", package_id=dataset["id"], url="https://example.org/a.pdf", format="PDF"
     )
     with pytest.raises(tk.ValidationError):
         call("hdx_geopreview_submit", id=resource["id"])

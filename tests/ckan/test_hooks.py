@@ -59,11 +59,11 @@ def test_each_kind_of_save_makes_as_many_jobs_as_there_are_new_files(
     call("package_revise", match={"id": package_id}, update__resources__extend=[dict(GEOJSON, name="three")])
     counts["package_revise that adds a resource"] = new_jobs()
 
-    csv = {"url": "https://example.org/table.csv", "format": "CSV"}
+    pdf = {"url": "https://example.org/report.pdf", "format": "PDF"}
     factories.Dataset(
-        resources=[dict(GEOJSON), dict(GEOJSON, format="KML"), {"url": "https://example.org/a.kmz"}, csv]
+        resources=[dict(GEOJSON), dict(GEOJSON, format="KML"), {"url": "https://example.org/a.kmz"}, pdf]
     )
-    counts["package_create with three geo resources and a CSV"] = new_jobs()
+    counts["package_create with three geo resources and a PDF"] = new_jobs()
 
     call("resource_delete", id=first["id"])
     counts["delete"] = new_jobs()
@@ -77,7 +77,7 @@ def test_each_kind_of_save_makes_as_many_jobs_as_there_are_new_files(
         "private": 0,
         "new file of the same name": 1,
         "package_revise that adds a resource": 1,
-        "package_create with three geo resources and a CSV": 3,
+        "package_create with three geo resources and a PDF": 3,
         "delete": 0,
     }
     assert row(first["id"])["state"] == "deleted"
@@ -126,7 +126,7 @@ def test_a_format_that_is_none_of_ours_takes_the_preview_away(
     dataset: dict[str, Any], call: Call, row: Callable[[str], dict[str, Any]]
 ) -> None:
     resource = call("resource_create", package_id=dataset["id"], **GEOJSON)
-    call("resource_patch", id=resource["id"], format="CSV")
+    call("resource_patch", id=resource["id"], format="PDF")
     assert row(resource["id"])["state"] == "deleted"
     assert "shape_info" not in call("resource_show", id=resource["id"])
 
@@ -217,21 +217,24 @@ def test_our_fault_does_not_spoil_the_save(
     dataset: dict[str, Any], call: Call, caplog: pytest.LogCaptureFixture
 ) -> None:
     with engine().begin() as connection:
-        connection.execute(sa.text("ALTER TABLE hdxjobs_preview RENAME COLUMN fingerprint TO broken"))
+        connection.execute(
+            sa.text("ALTER TABLE hdxjobs_preview ADD CONSTRAINT broken CHECK (generation < 0) NOT VALID")
+        )
     try:
         resource = call("resource_create", package_id=dataset["id"], **GEOJSON)
         assert call("resource_show", id=resource["id"])["url"] == GEOJSON["url"]
         assert "could not be queued" in caplog.text
     finally:
         with engine().begin() as connection:
-            connection.execute(sa.text("ALTER TABLE hdxjobs_preview RENAME COLUMN broken TO fingerprint"))
+            connection.execute(sa.text("ALTER TABLE hdxjobs_preview DROP CONSTRAINT broken"))
 
 
+@pytest.mark.parametrize("version", ["base", "8c2a64e91f07"])
 def test_before_the_migration_saves_and_pages_work_and_the_log_says_what_to_do(
-    site: None, call: Call, app: Any, migrate_db_for: Any, caplog: pytest.LogCaptureFixture
+    site: None, call: Call, app: Any, migrate_db_for: Any, caplog: pytest.LogCaptureFixture, version: str
 ) -> None:
     model.Session.remove()
-    migrate_db_for("hdxjobs", "base", False)
+    migrate_db_for("hdxjobs", version, False)
     try:
         made = factories.Dataset(resources=[dict(GEOJSON)])
         page = app.get(f"/dataset/{made['id']}/resource/{made['resources'][0]['id']}")
@@ -273,3 +276,24 @@ def test_redis_restarted_between_two_saves_loses_no_bell(
         other.client_kill_filter(_id=queues.connection().client_id())
     call("resource_create", package_id=dataset["id"], name="after", **GEOJSON)
     assert new_jobs() == 2
+
+
+def test_a_format_that_is_switched_off_makes_no_job(
+    dataset: dict[str, Any], call: Call, new_jobs: Callable[[], int], ckan_config: Any
+) -> None:
+    ckan_config["ckanext.hdxjobs.geopreview.formats"] = "kml Shapefile"
+
+    call("resource_create", package_id=dataset["id"], **GEOJSON)
+    off = new_jobs()
+    call("resource_create", package_id=dataset["id"], **dict(GEOJSON, format="KML"))
+
+    assert (off, new_jobs()) == (0, 1)
+
+
+@pytest.mark.usefixtures("with_plugins")
+def test_a_format_that_nobody_knows_is_no_setting() -> None:
+    validate = tk.get_validator("hdxjobs_formats")
+
+    assert validate("GeoJSON kml") == ["GeoJSON", "kml"]
+    with pytest.raises(tk.Invalid, match="No such format: Papyrus"):
+        validate("GeoJSON Papyrus")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import zipfile
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -14,7 +16,8 @@ from ckan import model
 from werkzeug.datastructures import FileStorage
 
 from ckanext.hdxjobs.errors import FetchError
-from ckanext.hdxjobs.geopreview import attempt, job, mirror, record
+from ckanext.hdxjobs.geopreview import attempt, job, lock, mirror, record
+from ckanext.hdxjobs.geopreview.values import Progress
 
 Call = Callable[..., Any]
 
@@ -77,8 +80,8 @@ def test_an_upload_becomes_ready_with_layers_fields_and_a_history(towns: dict[st
 def test_the_answer_has_exactly_the_documented_fields(towns: dict[str, Any], call: Call) -> None:
     status = call("hdx_geopreview_status", id=towns["id"])
     assert set(status) == {
-        "resource_id", "state", "phase", "progress", "generation", "message", "error", "warnings", "queued_at",
-        "started_at", "finished_at", "shape_info", "layers",
+        "resource_id", "state", "phase", "progress", "progress_detail", "generation", "message", "error", "warnings",
+        "queued_at", "started_at", "finished_at", "shape_info", "layers",
     }  # fmt: skip
     assert set(status["layers"][0]) == {
         "layer_id", "name", "geometry_type", "feature_count", "bbox", "fields", "source_crs", "minzoom", "maxzoom",
@@ -270,6 +273,28 @@ def test_the_map_database_away_is_tried_again_and_the_message_says_so(
     assert (status["state"], status["error"]["code"]) == ("retrying", "database-unavailable")
 
 
+def test_a_full_disk_is_tried_again_and_the_message_says_so(
+    dataset: dict[str, Any], call: Call, monkeypatch: Any
+) -> None:
+    def no_room(*args: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("towns.geojson", json.dumps(TOWNS))
+    resource = call(
+        "resource_create", package_id=dataset["id"], upload=upload(archive.getvalue(), "towns.zip")
+    )
+    monkeypatch.setattr(zipfile.ZipFile, "open", no_room)
+    job.run_preview(resource["id"], 1)
+    status = call("hdx_geopreview_status", id=resource["id"])
+    assert (status["state"], status["error"]["code"], status["error"]["kind"]) == (
+        "retrying",
+        "disk-full",
+        "transient",
+    )
+
+
 def test_a_deletion_while_the_job_runs_wins(towns: dict[str, Any], call: Call, geo_url: str) -> None:
     """The job of generation 2 has claimed its row; then the resource goes."""
     from ckanext.hdxjobs.geopreview import attempt, sweep
@@ -278,7 +303,7 @@ def test_a_deletion_while_the_job_runs_wins(towns: dict[str, Any], call: Call, g
     claim = attempt.claim(towns["id"], 2)
     assert claim is not None
     call("resource_delete", id=towns["id"])
-    assert attempt.beat(claim, phase="load", progress=0.5) is False
+    assert attempt.beat(claim, phase="load", progress=Progress(1, 2, "features")) is False
     assert attempt.again(claim, above=2) is False
     assert not record.is_served(towns["id"])
     sweep.run()
@@ -304,9 +329,9 @@ def test_never_two_imports_of_one_resource_at_once(
     dataset: dict[str, Any], call: Call, geo_url: str, row: Callable[[str], dict[str, Any]], monkeypatch: Any
 ) -> None:
     """Another process, overtaken or frozen, still holds the resource: this job steps back for a while."""
-    monkeypatch.setattr(job, "LOCK_WAIT_S", 0)
+    monkeypatch.setattr(lock, "WAIT_S", 0)
     resource = call("resource_create", package_id=dataset["id"], upload=upload(TOWNS))
-    with job.alone(resource["id"], geo_url):
+    with lock.alone(resource["id"], geo_url):
         job.run_preview(resource["id"], 1)
         found = row(resource["id"])
         assert (found["state"], found["error_code"]) == ("retrying", "interrupted")

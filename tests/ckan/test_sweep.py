@@ -225,7 +225,7 @@ def test_submit_asks_for_all_that_was_never_asked_for(
 ) -> None:
     with switched_off():
         made = call("resource_create", package_id=dataset["id"], **GEOJSON)
-        call("resource_create", package_id=dataset["id"], url="https://example.org/a.csv", format="CSV")
+        call("resource_create", package_id=dataset["id"], url="https://example.org/a.pdf", format="PDF")
     answer = run("submit", "--all")
     assert (answer.exit_code, answer.stdout.strip()) == (0, "1 queued")
     assert jobs() == [(made["id"], 1)]

@@ -18,9 +18,12 @@ from psycopg2 import sql
 
 from ckanext.hdxjobs.geopreview import db, detect, load, prepare, publish, pyramid, reader, tiles
 from ckanext.hdxjobs.geopreview.formats import FORMATS
-from ckanext.hdxjobs.geopreview.values import Download, Notice, Table, TileSet
+from ckanext.hdxjobs.geopreview.values import Amount, Download, Notice, Table, TileSet
 
 ALL_FORMATS = frozenset(FORMATS)
+
+#: More than any file of the tests has.
+AMPLE = Amount(10**6, 10**9, 10**10)
 LIMITS = reader.Limits(timeout_s=60, memory_bytes=4 * 1024**3)
 
 
@@ -152,9 +155,15 @@ def download(tmp_path: Path) -> Callable[..., Download]:
 
 
 @pytest.fixture
-def readers() -> Iterator[reader.Readers]:
+def preferred() -> str:
+    """The reader that is asked first; a test may name the other one."""
+    return "pyogrio"
+
+
+@pytest.fixture
+def readers(preferred: str) -> Iterator[reader.Readers]:
     """The parsers of a job."""
-    with reader.Readers(LIMITS) as found:
+    with reader.Readers(LIMITS, preferred=preferred) as found:
         yield found
 
 
@@ -193,12 +202,22 @@ def imported(
     """The whole way: bytes -> layers -> tables -> tile sets."""
 
     def run(
-        content: bytes, *, max_features: int = 10**6, budget: pyramid.Budget | None = None, **kw: Any
+        content: bytes,
+        *,
+        caps: Amount = AMPLE,
+        max_columns: int = 1500,
+        budget: pyramid.Budget | None = None,
+        **kw: Any,
     ) -> Imported:
         layers, notices = detected(content, **kw)
         tables = tuple(
             load.load(
-                layer, dsn=geo.loader, max_features=max_features, readers=readers, progress=lambda share: None
+                layer,
+                dsn=geo.loader,
+                caps=caps,
+                max_columns=max_columns,
+                readers=readers,
+                progress=lambda far: None,
             )
             for layer in layers
         )

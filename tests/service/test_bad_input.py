@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
 import zipfile
+from dataclasses import replace
 
 import makers
+import pyarrow as pa
 import pytest
 import samples
+import shapely
+from conftest import AMPLE
 
 from ckanext.hdxjobs import errors
-from ckanext.hdxjobs.geopreview import load, publish
+from ckanext.hdxjobs.geopreview import detect, load, publish, reader
+from ckanext.hdxjobs.geopreview.formats import FORMATS
+from ckanext.hdxjobs.geopreview.values import Amount, Coordinates
 
 VRT = b'<OGRVRTDataSource><OGRVRTLayer name="x"><SrcDataSource>/etc/passwd</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>'
 
@@ -21,7 +28,6 @@ EMPTY_TOPOJSON = (
 )
 
 NOT_GEODATA = {
-    "a csv": b"name,population\nNairobi,4000000\n",
     "plain json": b'{"result": {"records": [1, 2, 3]}}',
     "a list": b"[1, 2, 3]",
     "xml": b'<?xml version="1.0"?><roads version="1.1"></roads>',
@@ -197,7 +203,9 @@ def test_a_cut_off_part_of_a_shapefile_is_unreadable(imported, tmp_path, suffix)
     parts = makers.shapefile(tmp_path)
     name = f"towns{suffix}"
     parts[name] = parts[name][:-20]
-    assert code_of(imported, makers.zipped(parts)).code == "unreadable"
+    error = code_of(imported, makers.zipped(parts))
+    assert error.code == "unreadable"
+    assert f"its {suffix} file is cut off, bytes missing: " in str(error)
 
 
 def test_a_shapefile_of_noise_is_not_believed(imported, tmp_path):
@@ -232,12 +240,98 @@ def test_coordinates_that_cannot_be_on_earth_are_no_map(imported):
     )
     assert error.code == "coordinates-out-of-range"
     assert "-1.29 136.8" in error.params["example"]
+    assert error.params["layer"] == "file"
 
 
 def test_more_features_than_allowed_are_refused(imported):
     content = makers.geojson(*(makers.feature(makers.point(1, 2)) for _ in range(11)))
-    error = code_of(imported, content, max_features=10)
-    assert (error.code, error.params) == ("too-many-features", {"limit": 10})
+    error = code_of(imported, content, caps=replace(AMPLE, features=10))
+    assert (error.code, error.params) == ("too-many-features", {"found": 11, "limit": 10})
+
+
+def test_more_features_than_allowed_are_refused_before_they_are_read_where_the_file_counts_them(
+    imported, tmp_path
+):
+    error = code_of(imported, makers.zipped(makers.shapefile(tmp_path)), caps=replace(AMPLE, features=2))
+    assert (error.code, error.params) == ("too-many-features", {"found": 3, "limit": 2})
+
+
+def test_more_vertices_than_allowed_are_refused_while_they_are_read(geo, imported):
+    before = geo.layer_tables()
+    ring = [[n * 1e-3, n * 1e-3 % 7] for n in range(1000)]
+    content = makers.geojson(*(makers.feature({"type": "LineString", "coordinates": ring}) for _ in range(3)))
+    error = code_of(imported, content, caps=replace(AMPLE, vertices=2999))
+    assert (error.code, error.params) == (
+        "too-many-vertices",
+        {"layer": "file", "found": 3000, "limit": 2999},
+    )
+    assert geo.layer_tables() == before
+
+
+def test_more_bytes_than_a_table_may_have_are_refused_while_they_are_read(geo, imported):
+    before = geo.layer_tables()
+    content = makers.geojson(*(makers.feature(makers.point(1, 2), text="x" * 1000) for _ in range(3000)))
+    error = code_of(imported, content, caps=replace(AMPLE, table_bytes=2 * 1024**2))
+    assert (error.code, error.params) == (
+        "table-too-big",
+        {"layer": "file", "found": "3.0 MB", "limit": "2 MB"},
+    )
+    assert geo.layer_tables() == before
+
+
+def test_what_other_layers_took_counts_too(geo, detected, readers):
+    (layer,), _ = detected(makers.towns())
+    with pytest.raises(errors.LoadError) as caught:
+        load.load(
+            layer,
+            dsn=geo.loader,
+            caps=Amount(10, 10, 10**6),
+            max_columns=1500,
+            taken=Amount(3, 9, 1000),
+            readers=readers,
+            progress=lambda far: None,
+        )
+    assert (caught.value.code, caught.value.params["found"]) == ("too-many-vertices", 12)
+
+
+class Instead:
+    """A reader whose batches are made here: what a parser should never let through."""
+
+    def __init__(self, batch):
+        self._batch = batch
+
+    @contextlib.contextmanager
+    def stream(self, *args, **kw):
+        yield reader.Stream(iter([self._batch]), {}, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("shape", "name", "column"),
+    [(shapely.to_wkb(shapely.Point(1, 2)), "N\0l", "name"), (b"no shape", "Null", "geom")],
+)
+def test_a_value_that_the_database_refuses_is_named(geo, detected, shape, name, column):
+    (layer,), _ = detected(
+        makers.geojson(makers.feature(makers.point(1, 2), name="x")), resource_id="refused"
+    )
+    batch = pa.record_batch(
+        {
+            "fid": pa.array([0, 1]),
+            "geometry": pa.array([None, shape], pa.binary()),
+            "c1": pa.array(["fine", name], pa.string()),
+        }
+    )
+    with pytest.raises(errors.LoadError) as caught:
+        load.load(
+            layer,
+            dsn=geo.loader,
+            caps=AMPLE,
+            max_columns=1500,
+            readers=Instead(batch),
+            progress=lambda far: None,
+        )
+    error = caught.value
+    assert (error.code, error.failure.kind) == ("value-refused", "permanent")
+    assert (error.params["layer"], error.params["row"], error.params["column"]) == ("file", 2, column)
 
 
 def test_the_limit_is_named_when_it_is_a_second_layer_that_passes_it(geo, detected, readers):
@@ -245,9 +339,15 @@ def test_the_limit_is_named_when_it_is_a_second_layer_that_passes_it(geo, detect
     (layer,), _ = detected(makers.geojson(*(makers.feature(makers.point(1, 2)) for _ in range(5))))
     with pytest.raises(errors.LoadError) as caught:
         load.load(
-            layer, dsn=geo.loader, max_features=10, taken=6, readers=readers, progress=lambda share: None
+            layer,
+            dsn=geo.loader,
+            caps=replace(AMPLE, features=10),
+            max_columns=1500,
+            taken=Amount(features=6),
+            readers=readers,
+            progress=lambda far: None,
         )
-    assert (caught.value.code, caught.value.params) == ("too-many-features", {"limit": 10})
+    assert (caught.value.code, caught.value.params) == ("too-many-features", {"found": 11, "limit": 10})
 
 
 def test_a_zip_with_a_way_out_is_refused(imported):
@@ -286,7 +386,7 @@ def test_a_vrt_in_a_zip_named_like_data_is_not_read(imported):
 def test_a_failed_import_leaves_no_table(geo, imported):
     before = geo.layer_tables()
     bad = makers.geojson(*(makers.feature(makers.point(1, 2)) for _ in range(11)))
-    code_of(imported, bad, max_features=10)
+    code_of(imported, bad, caps=replace(AMPLE, features=10))
     assert geo.layer_tables() == before
 
 
@@ -302,9 +402,40 @@ def test_a_zip64_of_many_entries_is_refused(imported):
     with zipfile.ZipFile(buffer, "w") as archive:
         for number in range(10_001):
             archive.writestr(f"{number}", b"")
-    assert code_of(imported, buffer.getvalue()).code == "unsafe-zip"
+    assert code_of(imported, buffer.getvalue()).code == "zip-too-many-files"
 
 
 def test_a_zip_of_a_thousand_broken_files_does_not_cost_a_thousand_tries(imported):
     content = makers.zipped({f"{number}.geojson": b'{"type": "FeatureCollection"' for number in range(1000)})
     assert code_of(imported, content, max_layers=3).code == "unreadable"
+
+
+def test_a_table_without_places_is_unsupported_and_its_columns_are_named(imported):
+    error = code_of(imported, b"name,population\nNairobi,4000000\n")
+    assert (error.code, error.params) == ("no-coordinates", {"columns": "name, population"})
+
+
+def test_a_column_that_its_publisher_names_wrongly_is_told(readers, download):
+    file = replace(
+        download(b"place,north,east\nA,1,2\n"), coordinates=Coordinates(latitude="nord", longitude="east")
+    )
+    with pytest.raises(errors.DetectError) as caught:
+        detect.detect(
+            file,
+            folder=file.path.parent,
+            max_unpacked_bytes=10**6,
+            max_layers=1,
+            formats=frozenset(FORMATS),
+            readers=readers,
+        )
+    assert (caught.value.code, caught.value.params["name"]) == ("column-missing", "nord")
+
+
+def test_a_table_of_codes_beside_the_data_is_not_missed(imported):
+    content = makers.zipped({"codes.csv": b"code,name\n1,Nairobi\n", "towns.geojson": makers.towns()})
+    assert imported(content).notices == ()
+
+
+def test_why_data_is_not_drawn_is_said_before_what_a_table_lacks(imported):
+    content = makers.zipped({"codes.csv": b"code,name\n1,Nairobi\n", "towns.geojson": makers.geojson()})
+    assert code_of(imported, content).code == "no-features"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from conftest import LIMITS
+from conftest import AMPLE, LIMITS
 from corpus import binary_cases, json_cases, table_cases, xml_cases
 
 from ckanext.hdxjobs.errors import PreviewError
@@ -33,7 +33,9 @@ def outcome_of(case, folder, dsn):
                 readers=readers,
             )
             tables = [
-                load.load(layer, dsn=dsn, max_features=10**6, readers=readers, progress=lambda _: None)
+                load.load(
+                    layer, dsn=dsn, caps=AMPLE, max_columns=1500, readers=readers, progress=lambda _: None
+                )
                 for layer in layers
             ]
         publish.publish(tables, resource_id=download.resource_id, generation=1, dsn=dsn)

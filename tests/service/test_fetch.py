@@ -8,7 +8,7 @@ import time
 import pytest
 from weblinks import BODY, failure_of, get
 
-from ckanext.hdxjobs.geopreview.values import Link
+from ckanext.hdxjobs.geopreview.values import Link, Progress
 
 
 def test_a_link_is_downloaded(tmp_path, origin):
@@ -162,10 +162,16 @@ def test_a_proxy_is_asked_when_there_is_one(tmp_path, site, origin):
     assert [path for path, _ in site.visits] == ["http://example.org/ok"]
 
 
-def test_progress_tells_the_share_that_has_come(tmp_path, origin):
-    shares = []
-    get(tmp_path, f"{origin}/ok", progress=shares.append)
-    assert shares[-1] == 1.0
+def test_progress_tells_the_bytes_that_have_come_of_all(tmp_path, origin):
+    told = []
+    get(tmp_path, f"{origin}/ok", progress=told.append)
+    assert told[-1] == Progress(len(BODY), len(BODY), "bytes")
+
+
+def test_progress_of_an_upload_tells_only_what_has_come(tmp_path):
+    told = []
+    get(tmp_path, open_upload=lambda: iter([b"x" * 5, b"x" * 6]), progress=told.append)
+    assert told == [Progress(5, None, "bytes"), Progress(11, None, "bytes")]
 
 
 def test_a_proxy_that_drips_is_given_up_at_the_deadline(tmp_path, origin):

@@ -9,6 +9,8 @@ import makers
 import pytest
 import shapely
 
+from ckanext.hdxjobs.geopreview.values import Notice
+
 TOWN_NAMES = [(name,) for _, _, name in makers.TOWNS]
 TOWN_POINTS = [f"POINT({lon:.7g} {lat:.7g})" for lon, lat, _ in makers.TOWNS]
 
@@ -364,12 +366,21 @@ def test_field_names_of_any_kind_survive(imported):
     assert sorted(item["properties"].values()) == list(range(len(names)))
 
 
-def test_columns_beyond_what_a_table_holds_are_dropped_and_told(imported):
+def test_columns_beyond_what_a_row_holds_are_left_out_and_told(imported):
     wide = {f"column_{number}": float(number) for number in range(2000)}
     result = imported(makers.geojson(makers.feature(makers.point(1, 2), **wide)))
-    (notice,) = result.notices
-    assert notice.code == "columns-dropped"
-    assert notice.count + len(result.tile_sets[0].fields) == 2000
+    shown = len(result.tile_sets[0].fields)
+    assert result.notices == (
+        Notice("too-many-columns", layer="file", count=2000, example=f"column_{shown}", limit=shown),
+    )
+
+
+def test_columns_beyond_the_cap_are_left_out_and_told(imported):
+    features = (makers.feature(makers.point(1, 2), a=1, b=2, c=3, d=4) for _ in range(3))
+    result = imported(makers.geojson(*features), max_columns=2)
+    assert [field.name for field in result.tile_sets[0].fields] == ["a", "b"]
+    assert result.rows("a", "b") == [(1, 2)] * 3
+    assert result.notices == (Notice("too-many-columns", layer="file", count=4, example="c", limit=2),)
 
 
 def test_an_empty_text_and_no_text_are_different(imported):

@@ -147,6 +147,21 @@ def test_a_broken_polygon_draws_its_area(imported, geometry, square_degrees):
     assert world.area == pytest.approx(square_degrees * (4096 / 360) ** 2, rel=0.05)
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_mixed_collection_draws_its_points_its_lines_and_its_polygons(imported, others):
+    mixed = {
+        "type": "GeometryCollection",
+        "geometries": [
+            makers.point(-100, 0),
+            {"type": "LineString", "coordinates": [[-110, 0], [-120, 10]]},
+            polygon([[-130, 0], [-120, 0], [-120, -10], [-130, 0]]),
+        ],
+    }
+    result = imported(geojson(feature(mixed), *[feature(makers.point(1, 1))] * others))
+    assert [one.geom_type for one in drawn(result)][:3] == ["Point", "LineString", "Polygon"]
+    assert {item["id"] for item in result.tile()} == {0, *range(1, 1 + others)}
+
+
 DOTS = {
     "a ring of one place": polygon([[5, 5]] * 4),
     "a ring of one vertex": polygon([[5, 5]]),
@@ -233,6 +248,16 @@ def test_gml_lands_right_whichever_axis_is_first_and_its_arcs_are_drawn(tmp_path
     assert (point.x, point.y) == pytest.approx((36 * 111_319.49, -111_325.14), abs=1)
     assert line.bounds == pytest.approx((36 * 111_319.49, 0, 38 * 111_319.49, 111_325.14), abs=1)
     assert report["replaced"] == {"count": 1, "example": "feature 1"}
+
+
+@pytest.mark.parametrize(("metres", "assumed", "unknown"), [(1, True, False), (1000, False, True)])
+def test_curves_of_no_crs_are_looked_at_like_any_other_shape(tmp_path, metres, assumed, unknown):
+    path = tmp_path / "layer.gml"
+    arc = f"36 0 37 {metres} 38 0"
+    path.write_text(GML.format(crs="", place="36 -1", arc=arc).replace(' srsName=""', ""))
+    with reader.Readers(reader.Limits(timeout_s=30, memory_bytes=4 * 1024**3)) as readers:
+        (layer,) = readers.inspect(path, format_=FORMATS["GML"])
+    assert (layer["crs_assumed"], layer["crs_unknown"]) == (assumed, unknown)
 
 
 @pytest.fixture

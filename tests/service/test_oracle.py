@@ -8,6 +8,7 @@ Differences on purpose, each with its reason:
 - whole numbers are bigint, and numbers double precision, whatever their width in the file: ogr2ogr makes numeric of
   a Shapefile's, which MVT does not know, and integer of small ones;
 - binary fields are left out, with a warning: they say nothing on a map;
+- whole numbers of 64 bits in a MapInfo file: GDAL 3.6 refuses the file, 3.12 reads it; its booleans are texts in 3.6;
 - a date or moment that a driver of GDAL 3.6 reads as text (CSV) is one where GDAL 3.12 knows better.
 """
 
@@ -74,7 +75,7 @@ def projected_shapefile(folder):
     ), "towns.shp"
 
 
-def of_all_types(driver, suffix, **options):
+def of_all_types(driver, suffix, without=(), **options):
     """A file with a field of each type that a driver writes, and shapes in UTM."""
     shapes = [
         shapely.box(x, y, x + 500, y + 700)
@@ -90,6 +91,7 @@ def of_all_types(driver, suffix, **options):
         "day": np.array([f"2026-01-{each % 28 + 1:02}" for each in number], dtype="datetime64[D]"),
         "moment": np.array([f"2026-01-01T{each % 24:02}:00:00" for each in number], dtype="datetime64[ms]"),
     }
+    fields = {name: values for name, values in fields.items() if name not in without}
 
     def make(_):
         return build.written(
@@ -117,8 +119,8 @@ MAKERS = (
     projected_shapefile,
     of_all_types("GPKG", ".gpkg"),
     of_all_types("FlatGeobuf", ".fgb", layer_options={"SPATIAL_INDEX": "NO"}),
-    of_all_types("MapInfo File", ".tab"),
-    of_all_types("MapInfo File", ".mif"),
+    of_all_types("MapInfo File", ".tab", without=["large", "flag"]),
+    of_all_types("MapInfo File", ".mif", without=["large", "flag"]),
     of_all_types("OpenFileGDB", ".gdb"),
     of_all_types("GeoJSON", ".geojson"),
     a_text(LINES, "towns.geojsonl"),
@@ -157,6 +159,7 @@ def oracle(geo, tmp_path):
     return run
 
 
+@pytest.mark.parametrize("preferred", ["pyogrio", "ogr2ogr"])
 @pytest.mark.parametrize("maker", MAKERS, ids=lambda maker: maker.__name__)
 def test_rows_fields_and_geometry_equal_those_of_ogr2ogr(geo, imported, oracle, tmp_path, maker):
     content, name = maker(tmp_path / "make")

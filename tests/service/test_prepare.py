@@ -9,6 +9,7 @@ import numpy as np
 import psycopg2
 import pytest
 import shapely
+from conftest import AMPLE
 from makers import feature, geojson, point, towns
 from shapely.geometry import mapping
 
@@ -239,7 +240,7 @@ def published(geo, detected, readers):
     def run(content, **kw):
         (layer,), _ = detected(content, **kw)
         table = load.load(
-            layer, dsn=geo.loader, max_features=10**6, readers=readers, progress=lambda share: None
+            layer, dsn=geo.loader, caps=AMPLE, max_columns=1500, readers=readers, progress=lambda far: None
         )
         return publish.publish(
             [table], resource_id=layer.resource_id, generation=layer.generation, dsn=geo.loader

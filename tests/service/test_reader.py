@@ -98,11 +98,31 @@ def test_a_reader_that_talks_nonsense_is_not_believed(towns, shim, said):
 
 def test_a_reader_that_needs_too_much_memory_fails_alone(tmp_path):
     path = tmp_path / "layer.geojson"
-    ring = [[n * 1e-4 % 90, n * 1e-5 % 80] for n in range(400_000)]
-    path.write_bytes(makers.geojson(makers.feature({"type": "LineString", "coordinates": ring})))
+    start, end = (
+        b'{"type": "Feature", "properties": {}, "geometry": {"type": "LineString", "coordinates": [',
+        b"]}}",
+    )
+    path.write_bytes(start + b"[1.5,2.5]," * 3_000_000 + b"[1,2]" + end)
     with pytest.raises(errors.DetectError) as caught:
-        inspect(path, limits=reader.Limits(timeout_s=30, memory_bytes=400 * 1024**2))
-    assert caught.value.code in {"reader-crashed", "unreadable"}
+        inspect(path, limits=reader.Limits(timeout_s=60, memory_bytes=1024**3))
+    assert (caught.value.code, caught.value.params) == ("too-much-memory", {"limit": "1 GB"})
+
+
+def test_a_reader_that_dies_young_did_not_want_memory(towns, shim):
+    shim("import os, signal, sys; sys.stdin.readline(); os.kill(os.getpid(), signal.SIGSEGV)")
+    with pytest.raises(errors.DetectError) as caught:
+        inspect(towns)
+    assert (caught.value.code, caught.value.params) == ("reader-crashed", {"format": "GeoJSON"})
+
+
+def test_a_reader_that_dies_for_want_of_memory_is_told_from_one_that_just_dies(towns, shim):
+    shim(
+        'import os, sys; sys.stdin.readline(); os.write(2, b"terminate called after throwing an instance of'
+        " 'std::bad_alloc'\"); os.abort()"
+    )
+    with pytest.raises(errors.DetectError) as caught:
+        inspect(towns)
+    assert caught.value.code == "too-much-memory"
 
 
 def test_no_child_outlives_its_parent(towns, shim, tmp_path):

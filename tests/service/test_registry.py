@@ -8,10 +8,11 @@ import os
 import makers
 import psycopg2
 import pytest
-from conftest import decode
+from conftest import AMPLE, decode
 
 from ckanext.hdxjobs import errors
 from ckanext.hdxjobs.geopreview import db, load, publish
+from ckanext.hdxjobs.geopreview.values import Progress
 
 
 @pytest.fixture
@@ -21,7 +22,14 @@ def loaded(geo, detected, readers):
     def run(content, *, resource_id, generation):
         layers, _ = detected(content, resource_id=resource_id, generation=generation)
         return tuple(
-            load.load(layer, dsn=geo.loader, max_features=10**6, readers=readers, progress=lambda share: None)
+            load.load(
+                layer,
+                dsn=geo.loader,
+                caps=AMPLE,
+                max_columns=1500,
+                readers=readers,
+                progress=lambda far: None,
+            )
             for layer in layers
         )
 
@@ -92,7 +100,7 @@ def test_the_functions_have_comments_and_are_not_for_everybody(geo):
         "SELECT p.proname, obj_description(p.oid), has_function_privilege('public', p.oid, 'EXECUTE')"
         " FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'hdxjobs'"
     )
-    assert len(rows) == 21
+    assert len(rows) == 23
     assert all(comment and not public for _, comment, public in rows)
 
 
@@ -230,7 +238,7 @@ def test_a_reader_that_dies_in_the_middle_of_a_copy_leaves_no_table(geo, detecte
     with pytest.raises(errors.DetectError):
         load.load(
             dataclasses.replace(layer, name_in_file="no such layer"),
-            dsn=geo.loader, max_features=10, readers=readers, progress=lambda share: None,
+            dsn=geo.loader, caps=AMPLE, max_columns=1500, readers=readers, progress=lambda far: None,
         )  # fmt: skip
     assert tables_of(geo, "died") == set()
 
@@ -241,9 +249,10 @@ def test_a_database_that_is_away_is_told_as_such(detected, readers):
         load.load(
             layer,
             dsn="postgresql://x@127.0.0.1:1/x",
-            max_features=10,
+            caps=AMPLE,
+            max_columns=1500,
             readers=readers,
-            progress=lambda share: None,
+            progress=lambda far: None,
         )
     assert caught.value.code == "database-unavailable"
     assert caught.value.failure.retryable
@@ -257,10 +266,36 @@ def test_a_database_that_was_not_set_up_is_away_until_it_is_and_the_log_says_wha
     assert "ckan hdxjobs init-db" in caplog.text
 
 
-def test_progress_rises_to_the_whole(geo, detected, readers):
+@pytest.mark.parametrize(
+    ("condition", "code"),
+    [
+        ("disk_full", "disk-full"),
+        ("deadlock_detected", "database-unavailable"),
+        ("query_canceled", "database-unavailable"),
+        ("too_many_connections", "database-unavailable"),
+        ("read_only_sql_transaction", "database-unavailable"),
+    ],
+)
+def test_trouble_of_the_database_may_pass_and_has_its_code(geo, condition, code):
+    with pytest.raises(errors.LoadError) as caught, db.session(geo.loader, error=errors.LoadError) as session:
+        session.cursor().execute(f"DO $$BEGIN RAISE {condition}; END$$")
+    assert (caught.value.code, caught.value.failure.kind) == (code, "transient")
+
+
+def test_progress_of_a_file_that_does_not_say_how_much_it_holds_counts_features(geo, detected, readers):
     (layer,), _ = detected(makers.geojson(*(makers.feature(makers.point(1, 2)) for _ in range(100_000))))
-    shares = []
-    load.load(layer, dsn=geo.loader, max_features=10**6, readers=readers, progress=shares.append)
+    told = []
+    load.load(layer, dsn=geo.loader, caps=AMPLE, max_columns=1500, readers=readers, progress=told.append)
+    assert len(told) > 1
+    assert [far.done for far in told] == sorted({far.done for far in told})
+    assert (told[-1].done, told[-1].total, told[-1].unit) == (100_000, None, "features")
+    shares = [far.share for far in told]
+    assert None not in shares
     assert shares == sorted(shares)
-    assert len(shares) > 1
-    assert shares[-1] == 1.0
+
+
+def test_progress_of_a_file_that_says_so_names_the_whole(geo, detected, readers, tmp_path):
+    (layer,), _ = detected(makers.zipped(makers.shapefile(tmp_path)))
+    told = []
+    load.load(layer, dsn=geo.loader, caps=AMPLE, max_columns=1500, readers=readers, progress=told.append)
+    assert told[-1] == Progress(layer.feature_count, layer.feature_count, "features")

@@ -152,3 +152,10 @@ def test_a_collection_falls_into_its_kinds():
     assert [(item.kind, item.feature.tolist()) for item in found] == [
         (Kind.POINT, [5]), (Kind.LINE, [5]), (Kind.RING, [5]),
     ]  # fmt: skip
+
+
+def test_a_ring_of_many_vertices_inside_one_cell_keeps_a_few_from_all_around_it():
+    thin = cutting.decimate(parts(shapely.Point(5, 5).buffer(3, quad_segs=200)), 1e6)
+    (shape,) = whole(thin)
+    assert len(thin.xy) == cutting.MARKED
+    assert shape.area > 20

@@ -61,6 +61,7 @@ def test_a_format_that_is_switched_off_makes_no_candidate():
         ([("roads", "roads.shp"), ("roads", "roads.kml")], ["roads (roads.shp)", "roads (roads.kml)"]),
         ([("a", "x/1/a.shp"), ("a", "y/1/a.shp")], ["a (x/1/a.shp)", "a (y/1/a.shp)"]),
         ([("a", "x.kml"), ("a", "x.kml")], ["a", "a (2)"]),
+        ([("a", "a.gdb"), ("a", "deep/b.gdb")], ["a", "a (deep)"]),
         ([("a", "x/a.shp"), ("b", "y/b.shp")], ["a", "b"]),
     ],
 )

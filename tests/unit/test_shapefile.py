@@ -33,10 +33,11 @@ def test_an_index_made_again_is_the_one_that_was_lost(tmp_path):
     assert (tmp_path / "again.shx").read_bytes() == parts["towns.shx"]
 
 
-def test_no_index_is_made_of_records_that_do_not_follow_one_another(tmp_path):
+@pytest.mark.parametrize("length", [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\0\0\0"])
+def test_no_index_is_made_of_records_that_do_not_follow_one_another(tmp_path, length):
     shp = tmp_path / "x.shp"
     content = bytearray(makers.shapefile(tmp_path)["towns.shp"])
-    content[104:108] = b"\0\0\0\0"
+    content[104:108] = length
     shp.write_bytes(content)
     with pytest.raises(DetectError) as caught:
         write_index(shp, tmp_path / "x.shx")

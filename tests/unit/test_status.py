@@ -10,6 +10,7 @@ import pytest
 from ckanext.hdxjobs.errors import FAILURES
 from ckanext.hdxjobs.geopreview import answer, legacy, remedies
 from ckanext.hdxjobs.geopreview.values import Field, State, TileSet
+from ckanext.hdxjobs.messages import ENGLISH, Language
 
 ORIGINAL_FIELDS = {"state", "message", "layer_id", "error_type", "error_class", "timestamp"}
 STAMP = "2026-11-23T12:00:00"
@@ -32,7 +33,8 @@ TILE_SET = TileSet(
 def row(**values: Any) -> dict[str, Any]:
     """A row of the ledger."""
     moment = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)
-    plain = dict.fromkeys(("phase", "progress", "error_code", "error_class", "error_params", "finished_at"))
+    plain = dict.fromkeys(("phase", "error_code", "error_class", "error_params", "finished_at"))
+    plain |= dict.fromkeys(("progress", "progress_done", "progress_total", "progress_unit"))
     told = {"resource_id": "r", "state": "ready", "generation": 3, "queued_at": moment, "started_at": moment}
     return plain | told | {"notices": [], "layers": answer.layers([TILE_SET]), "shape_info": []} | values
 
@@ -40,7 +42,7 @@ def row(**values: Any) -> dict[str, Any]:
 def tell(**values: Any) -> dict[str, Any]:
     return answer.from_row(
         row(**values),
-        translate=str,
+        language=ENGLISH,
         tilejson_url=lambda layer_id: f"https://x.org/hdxjobs/tiles/{layer_id}.json",
     )
 
@@ -96,6 +98,50 @@ def test_tile_urls_carry_the_generation_that_is_live() -> None:
     assert layer["tiles"] == f"https://x.org/hdxjobs/tiles/{'a' * 20}/3/{{z}}/{{x}}/{{y}}.mvt"
 
 
+def test_progress_is_told_in_numbers() -> None:
+    told = tell(
+        state="running",
+        phase="load",
+        progress=0.35,
+        progress_done=350_000,
+        progress_total=1_000_000,
+        progress_unit="features",
+    )
+    assert told["progress"] == 0.35
+    assert told["progress_detail"] == {"done": 350_000, "total": 1_000_000, "unit": "features"}
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "unit", "words"),
+    [
+        (12_900_000, 164_626_432, "bytes", "Downloading: 12.3 of 157 MB"),
+        (0, 3_000, "bytes", "Downloading: 0 of 2.9 kB"),
+        (512, 512, "bytes", "Downloading: 512 of 512 bytes"),
+        (5_368_709_120, None, "bytes", "Downloading: 5 GB so far"),
+        (0, None, "bytes", "Downloading: 0 bytes so far"),
+        (350_000, 1_000_000, "features", "Loading: 350,000 of 1,000,000 features"),
+        (350_000, None, "features", "Loading: 350,000 features so far"),
+    ],
+)
+def test_progress_is_told_in_words(done: int, total: int | None, unit: str, words: str) -> None:
+    assert answer.measure({"done": done, "total": total, "unit": unit}, ENGLISH) == words
+
+
+def test_progress_is_told_in_numbers_as_the_reader_writes_them() -> None:
+    german = Language(str, lambda number: f"{number:,}".translate(str.maketrans(",.", ".,")))
+    detail = {"done": 12_900_000, "total": 164_626_432, "unit": "bytes"}
+    assert answer.measure(detail, german) == "Downloading: 12,3 of 157 MB"
+
+
+def test_nothing_is_said_of_progress_that_nobody_knows() -> None:
+    assert answer.measure(None, ENGLISH) == ""
+
+
+def test_a_worker_of_an_older_release_tells_its_share_only() -> None:
+    told = tell(state="running", phase="load", progress=0.35)
+    assert (told["progress"], told["progress_detail"]) == (0.35, None)
+
+
 def test_moments_are_told_in_utc() -> None:
     assert tell()["queued_at"] == "2026-11-23T12:00:00.000+00:00"
 
@@ -112,33 +158,19 @@ def test_each_error_is_told_with_advice_even_when_its_details_are_lost(code: str
     assert told["error"]["advice"]
 
 
-def test_a_reason_in_our_words_is_told_in_the_readers_language() -> None:
-    french = {"it took too long": "cela a pris trop de temps"}
-    told = answer.from_row(
-        row(
-            state="failed",
-            error_code="link-unreachable",
-            error_class="FetchError",
-            error_params={"reason": "it took too long"},
-        ),
-        translate=lambda text: french.get(text, text),
-        tilejson_url=str,
+def test_an_error_that_an_older_release_wrote_shows_no_braces() -> None:
+    told = tell(
+        state="failed", error_code="file-too-big", error_class="FetchError", error_params={"limit": "3 MB"}
     )
-    assert "cela a pris trop de temps" in told["message"]
+    assert "3 MB" in told["message"]
+    assert "{" not in told["message"]
 
 
-def test_a_translation_with_a_wrong_placeholder_does_not_fail_the_page() -> None:
-    told = answer.from_row(
-        row(
-            state="failed",
-            error_code="file-too-big",
-            error_class="FetchError",
-            error_params={"limit": "3 MB"},
-        ),
-        translate=lambda text: text.replace("{limit}", "{grenze}"),
-        tilejson_url=str,
-    )
-    assert "{grenze}" in told["message"]
+@pytest.mark.parametrize(("code", "kind"), [("link-cut-off", "transient"), ("file-too-big", "permanent")])
+def test_an_error_says_whether_it_may_pass(code: str, kind: str) -> None:
+    told = tell(state="failed", error_code=code, error_class="FetchError", error_params={})
+    assert told["error"]["kind"] == kind
+    assert told["error"]["class"] == "FetchError"
 
 
 def test_a_warning_names_layer_count_and_example() -> None:
@@ -147,3 +179,16 @@ def test_a_warning_names_layer_count_and_example() -> None:
     assert "Towns" in warning
     assert ": 2 " in warning
     assert "row 7" in warning
+
+
+def test_a_warning_about_a_cap_names_both_numbers() -> None:
+    notice = {"code": "too-many-columns", "layer": "Towns", "count": 2000, "example": "rank", "limit": 1500}
+    (warning,) = tell(notices=[notice])["warnings"]
+    assert "2,000" in warning
+    assert "1,500" in warning
+
+
+def test_a_warning_of_an_older_release_shows_no_braces() -> None:
+    notice = {"code": "columns-dropped", "layer": "Towns", "count": 2}
+    (warning,) = tell(notices=[notice])["warnings"]
+    assert "{" not in warning

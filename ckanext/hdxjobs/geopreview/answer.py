@@ -8,8 +8,7 @@ from typing import Any
 
 from ckanext.hdxjobs.errors import FAILURES, N_, NOTICES
 from ckanext.hdxjobs.geopreview.values import Phase, State, TileSet
-
-Translate = Callable[[str], str]
+from ckanext.hdxjobs.messages import Language
 
 _STATE_TEXTS = {
     State.QUEUED: N_("The map preview is waiting for a free worker."),
@@ -25,29 +24,35 @@ _PHASE_TEXTS = {
     Phase.PUBLISH: N_("The map is being prepared."),
 }
 
+#: How far a step is: where the whole is known, and where it is not.
+_MEASURES = {
+    "bytes": (N_("Downloading: {done} of {total} {unit}"), N_("Downloading: {done} {unit} so far")),
+    "features": (N_("Loading: {done} of {total} features"), N_("Loading: {done} features so far")),
+}
+_SIZES = ((N_("GB"), 1024**3), (N_("MB"), 1024**2), (N_("kB"), 1024), (N_("bytes"), 1))
+
 _NO_PREVIEW = N_("No map preview has been asked for yet.")
 _NOT_SHOWN = N_("Files of this format are not shown on a map.")
 
 
 def from_row(
-    row: Mapping[Any, Any], *, translate: Translate, tilejson_url: Callable[[str], str]
+    row: Mapping[Any, Any], *, language: Language, tilejson_url: Callable[[str], str]
 ) -> dict[str, Any]:
     """The answer for a preview.
 
     :param row: a row of ``hdxjobs_preview``
-    :param translate: from English to the reader's language
     :param tilejson_url: layer id -> absolute URL of its TileJSON
     """
-    error = _error(row, translate)
     return {
         "resource_id": row["resource_id"],
         "state": row["state"],
         "phase": row["phase"],
         "progress": row["progress"],
+        "progress_detail": _progress_detail(row),
         "generation": row["generation"],
-        "message": _message(row, translate),
-        "error": error,
-        "warnings": [_notice(notice, translate) for notice in row["notices"]],
+        "message": _message(row, language),
+        "error": _error(row, language),
+        "warnings": [language.say(NOTICES[notice["code"]].message, notice) for notice in row["notices"]],
         "queued_at": _utc(row["queued_at"]),
         "started_at": _utc(row["started_at"]),
         "finished_at": _utc(row["finished_at"]),
@@ -56,7 +61,7 @@ def from_row(
     }
 
 
-def without_row(resource_id: str, *, candidate: bool, translate: Translate) -> dict[str, Any]:
+def without_row(resource_id: str, *, candidate: bool, language: Language) -> dict[str, Any]:
     """The answer for a resource that never had a preview.
 
     Its state is "unsupported" when its format is none of ours, else null: nobody asked for it yet.
@@ -66,8 +71,9 @@ def without_row(resource_id: str, *, candidate: bool, translate: Translate) -> d
         "state": None if candidate else State.UNSUPPORTED.value,
         "phase": None,
         "progress": None,
+        "progress_detail": None,
         "generation": 0,
-        "message": translate(_NO_PREVIEW if candidate else _NOT_SHOWN),
+        "message": language.translate(_NO_PREVIEW if candidate else _NOT_SHOWN),
         "error": None,
         "warnings": [],
         "queued_at": None,
@@ -76,6 +82,27 @@ def without_row(resource_id: str, *, candidate: bool, translate: Translate) -> d
         "shape_info": [],
         "layers": [],
     }
+
+
+def measure(detail: Mapping[str, Any] | None, language: Language) -> str:
+    """How far a step is, in words: "Downloading: 12.3 of 157 MB"; "" when nobody can tell.
+
+    :param detail: ``progress_detail`` of an answer
+    """
+    if detail is None:
+        return ""
+    done, total, unit = detail["done"], detail["total"], ""
+    if detail["unit"] == "bytes":
+        unit, size = next(row for row in _SIZES if (total or done) >= row[1] or row[1] == 1)
+        done, total = _rounded(done / size), _rounded((total or 0) / size)
+    of_all, so_far = _MEASURES[detail["unit"]]
+    text = of_all if detail["total"] else so_far
+    return language.say(text, {"done": done, "total": total, "unit": language.translate(unit)})
+
+
+def _rounded(number: float) -> float:
+    """With as many digits as anybody wants to read."""
+    return round(number) if number >= 100 or number == int(number) else round(number, 1)
 
 
 def layers(tile_sets: Iterable[TileSet]) -> list[dict[str, Any]]:
@@ -104,43 +131,32 @@ def _layer(layer: Mapping[Any, Any], tilejson_url: Callable[[str], str]) -> dict
     return told | {"tiles": f"{base}/{layer['generation']}/{{z}}/{{x}}/{{y}}.mvt", "tilejson": url}
 
 
-def _message(row: Mapping[Any, Any], translate: Translate) -> str:
+def _message(row: Mapping[Any, Any], language: Language) -> str:
     state = State(row["state"])
     if row["error_code"]:
-        failure = FAILURES[row["error_code"]]
-        return _filled(translate(failure.message), _told(row["error_params"] or {}, translate))
+        return language.say(FAILURES[row["error_code"]].message, row["error_params"] or {})
     if state is State.RUNNING and row["phase"]:
-        return translate(_PHASE_TEXTS[Phase(row["phase"])])
-    return translate(_STATE_TEXTS[state])
+        return language.translate(_PHASE_TEXTS[Phase(row["phase"])])
+    return language.translate(_STATE_TEXTS[state])
 
 
-def _error(row: Mapping[Any, Any], translate: Translate) -> dict[str, Any] | None:
+def _progress_detail(row: Mapping[Any, Any]) -> dict[str, Any] | None:
+    if row["progress_unit"] is None:
+        return None
+    return {"done": row["progress_done"], "total": row["progress_total"], "unit": row["progress_unit"]}
+
+
+def _error(row: Mapping[Any, Any], language: Language) -> dict[str, Any] | None:
     if not row["error_code"]:
         return None
     failure = FAILURES[row["error_code"]]
     return {
         "code": failure.code,
         "class": row["error_class"],
-        "advice": translate(failure.advice),
+        "kind": failure.kind,
+        "advice": language.translate(failure.advice),
         "retryable": failure.retryable,
     }
-
-
-def _told(params: Mapping[Any, Any], translate: Translate) -> dict[Any, Any]:
-    """Params of a message; a reason in our own words has translations, one in GDAL's stays as it is."""
-    return {key: translate(value) if key == "reason" and value else value for key, value in params.items()}
-
-
-def _notice(notice: Mapping[Any, Any], translate: Translate) -> str:
-    return _filled(translate(NOTICES[notice["code"]].message), notice)
-
-
-def _filled(text: str, params: Mapping[Any, Any] | None) -> str:
-    """The text with its placeholders filled; a translation with a wrong placeholder must not fail a page."""
-    try:
-        return text.format(**(params or {}))
-    except (KeyError, IndexError, ValueError):
-        return text
 
 
 def _utc(moment: datetime | None) -> str | None:

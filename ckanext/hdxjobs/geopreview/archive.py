@@ -189,10 +189,7 @@ def _candidates(files: list[_File], table_endings: tuple[str, ...]) -> list[Cand
         format_ = _format(file, table_endings)
         if format_ is not None:
             result.append(Candidate(file.name, format_, file.path, sets.parts(file.name, format_)))
-    belonging = {path for candidate in result for path in candidate.parts.values()}
-    return [
-        candidate for candidate in result if candidate.format == "FileGDB" or candidate.path not in belonging
-    ]
+    return result
 
 
 def _format(file: _File, table_endings: tuple[str, ...]) -> str | None:

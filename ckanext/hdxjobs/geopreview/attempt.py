@@ -17,8 +17,17 @@ from ckan.lib.signals import ckanext as signals
 
 from ckanext.hdxjobs.errors import PreviewError
 from ckanext.hdxjobs.geopreview import answer, legacy, remedies
-from ckanext.hdxjobs.geopreview.preview import CLOCK, PREVIEW, Row, blank, engine, stamp, write
-from ckanext.hdxjobs.geopreview.values import Notice, Outcome, State
+from ckanext.hdxjobs.geopreview.preview import (
+    CLOCK,
+    PREVIEW,
+    Row,
+    blank,
+    engine,
+    progress_values,
+    stamp,
+    write,
+)
+from ckanext.hdxjobs.geopreview.values import Notice, Outcome, Progress, State
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +62,11 @@ def claim(resource_id: str, generation: int) -> Claim | None:
             started_at=CLOCK,
             heartbeat_at=CLOCK,
             phase=None,
-            progress=None,
             next_at=None,
             error_code=None,
             error_class=None,
             error_params=None,
+            **progress_values(None),
         )
         .returning(PREVIEW.c.attempt)
     )
@@ -66,9 +75,9 @@ def claim(resource_id: str, generation: int) -> Claim | None:
     return Claim(resource_id, generation, attempt) if attempt else None
 
 
-def beat(claimed: Claim, *, phase: str | None, progress: float | None) -> bool:
+def beat(claimed: Claim, *, phase: str | None, progress: Progress | None) -> bool:
     """Still alive, this far; False when the claim is void."""
-    values = {"heartbeat_at": CLOCK, "phase": phase, "progress": progress}
+    values = {"heartbeat_at": CLOCK, "phase": phase} | progress_values(progress)
     return write(PREVIEW.update().where(*_mine(claimed)).values(**values)) == 1
 
 
@@ -141,7 +150,7 @@ def _settle(claimed: Claim, judge: Callable[[Row, str], dict[str, Any]]) -> bool
         row = connection.execute(locked).mappings().one_or_none()
         if row is None:
             return False
-        values = {"phase": None, "progress": None} | judge(row, stamp(row["clock"]))
+        values = {"phase": None} | progress_values(None) | judge(row, stamp(row["clock"]))
         entry = values.pop("entry", None)
         if entry:
             values["shape_info"] = legacy.appended(row["shape_info"], entry)

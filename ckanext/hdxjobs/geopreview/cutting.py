@@ -28,6 +28,8 @@ class Kind(IntEnum):
 
 #: Fewest vertices of a part that draws anything.
 FEWEST = {Kind.POINT: 1, Kind.LINE: 2, Kind.RING: 4}
+#: Vertices that a ring keeps of those inside a cell or two.
+MARKED = 8
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,18 @@ class Parts:
 
     def take(self, which: Ints) -> Parts:
         """Some of the parts, in this order (each at most once)."""
-        if len(which) == len(self) and bool((np.diff(which) > 0).all()):
+        in_order = bool((np.diff(which) > 0).all())
+        if len(which) == len(self) and in_order:
             return self
         lengths = self.lengths[which]
         starts = offsets(lengths)
-        step = np.arange(starts[-1])
-        xy = self.xy[step + np.repeat(self.starts[:-1][which] - starts[:-1], lengths)]
+        if in_order:
+            wanted = np.zeros(len(self), bool)
+            wanted[which] = True
+            xy = self.xy[np.repeat(wanted, self.lengths)]
+        else:
+            step = np.arange(starts[-1])
+            xy = self.xy[step + np.repeat(self.starts[:-1][which] - starts[:-1], lengths)]
         return Parts(
             self.kind, xy, starts, self.feature[which], self.ring[which], self.shell[which], self.tile[which]
         )
@@ -239,11 +247,19 @@ def decimate(parts: Parts, cell: float) -> Parts:
 
 
 def _padded(thin: Parts, full: Parts) -> Parts:
-    """Rings and lines that lost too many vertices to be drawn come back as they were."""
+    """Rings that lost too many vertices to be drawn come back with as many as they need, from all around them.
+
+    They lie in a cell or two, so that it does not matter which.
+    """
     poor = thin.lengths < FEWEST[full.kind]
     if not poor.any():
         return thin
-    return joined([thin.take(np.flatnonzero(~poor)), full.take(np.flatnonzero(poor))])
+    few = poor & (full.lengths <= MARKED)
+    lost = full.take(np.flatnonzero(poor & ~few))
+    shares = np.linspace(0, 1, MARKED)
+    places = lost.starts[:-1, None] + np.round(shares * (lost.lengths[:, None] - 1)).astype(np.int64)
+    spread = replace(lost, xy=lost.xy[places.ravel()], starts=np.arange(len(lost) + 1) * MARKED)
+    return joined([thin.take(np.flatnonzero(~poor)), full.take(np.flatnonzero(few)), spread])
 
 
 def ordered(parts: Parts) -> Parts:

@@ -15,6 +15,7 @@ import psycopg2
 from psycopg2 import extensions, sql
 
 from ckanext.hdxjobs.errors import PreviewError
+from ckanext.hdxjobs.geopreview import verdicts
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +79,7 @@ def session(dsn: str, *, error: type[PreviewError]) -> Iterator[extensions.conne
         yield connection
     except (*UNAVAILABLE, *NOT_SET_UP) as away:
         log.warning("The map database is not usable: %s", reason(away))
-        code = "database-unavailable"
-        raise error(code) from away
+        raise error(verdicts.database_code(getattr(away, "pgcode", None))) from away
     finally:
         if connection is not None:
             connection.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,11 +13,9 @@ from ckanext.hdxjobs.errors import FetchError
 from ckanext.hdxjobs.geopreview import courier, workplace
 from ckanext.hdxjobs.geopreview.courier import Caps
 from ckanext.hdxjobs.geopreview.guard import Gate
-from ckanext.hdxjobs.geopreview.values import Download, Link, Source
+from ckanext.hdxjobs.geopreview.values import Download, Link, OnProgress, Progress, Source
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[float | None], None]
 
 #: What is said of an upload instead of a link: its publisher has no link to correct and no server to ask.
 OF_UPLOADS = {
@@ -39,14 +37,14 @@ def fetch(  # noqa: PLR0913 (what a download may do is said by its caller, not b
     deadline_s: float,
     hosts_allowed: frozenset[str],
     proxy: str | None,
-    progress: Progress,
+    progress: OnProgress,
 ) -> Download:
     """Bring a resource's file into ``folder``.
 
     :param deadline_s: seconds that the whole download may take
     :param hosts_allowed: "host" or "host:port" of links that may lead to private addresses
     :param proxy: URL of a proxy for links; it then has to guard the addresses
-    :param progress: called with the share that has come, 0 to 1, or ``None`` when it is unknown
+    :param progress: called with the bytes that have come
     :raises FetchError: a code of the link-, file-, storage- or disk- family
     """
     caps = Caps(max_bytes, connect_timeout_s, read_timeout_s, time.monotonic() + deadline_s)
@@ -95,7 +93,7 @@ def _told_of_uploads(source: Source) -> Iterator[None]:
 
 
 def _save(
-    chunks: Iterable[bytes], path: Path, caps: Caps, expected: int | None, progress: Progress
+    chunks: Iterable[bytes], path: Path, caps: Caps, expected: int | None, progress: OnProgress
 ) -> tuple[int, str]:
     """Write chunks to disk, counting; the number of bytes and their SHA-256.
 
@@ -111,5 +109,5 @@ def _save(
             caps.seconds_left()
             file.write(chunk)
             digest.update(chunk)
-            progress(min(count / expected, 1.0) if expected else None)
+            progress(Progress(count, expected, "bytes"))
     return count, digest.hexdigest()

@@ -6,7 +6,7 @@ really is, ``sniff`` finds in its bytes.  docs/formats.rst is made from this tab
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Format:
     :ivar single: a file of it has exactly one layer, which need not be asked for by name
     :ivar parsed: its drivers parse all of a file when they open it, so that counting first would take as long
     :ivar tabular: rows of plain columns; the place is in one or two of them
+    :ivar crs: authority code of its coordinates where a file states none, as the format's definition has it
     :ivar options: open options of its drivers
     """
 
@@ -32,6 +33,7 @@ class Format:
     single: bool = False
     parsed: bool = False
     tabular: bool = False
+    crs: str = ""
     options: tuple[tuple[str, str], ...] = field(default=())
 
 
@@ -40,14 +42,14 @@ class Format:
 _TABLE = (
     Format("GeoJSON", ("GeoJSON",), ".geojson", (".geojson",), ("geojson", "application/geo+json", "application/vnd.geo+json"), single=True, parsed=True),
     Format("GeoJSONSeq", ("GeoJSONSeq",), ".geojsonl", (".geojsonl", ".geojsons", ".ndgeojson"), ("geojsonseq", "geojsonl", "ndgeojson", "application/geo+json-seq"), single=True, parsed=True),
-    Format("TopoJSON", ("TopoJSON",), ".topojson", (".topojson",), ("topojson", "application/topo+json"), parsed=True),
+    Format("TopoJSON", ("TopoJSON",), ".topojson", (".topojson",), ("topojson", "application/topo+json"), parsed=True, crs="EPSG:4326"),
     Format("KML", ("LIBKML", "KML"), ".kml", (".kml", ".kmz"), ("kml", "kmz", "application/vnd.google-earth.kml+xml", "application/vnd.google-earth.kmz"), parsed=True),
     Format("Shapefile", ("ESRI Shapefile",), ".shp", (".shp", ".shp.zip", ".shz"), ("shp", "shapefile", "shapefiles", "esri shapefile", "zipped shapefile", "zipped shapefiles", "shp.zip", "zipped shp"), single=True),
     Format("GeoPackage", ("GPKG",), ".gpkg", (".gpkg",), ("gpkg", "geopackage", "application/geopackage+sqlite3")),
     Format("FlatGeobuf", ("FlatGeobuf",), ".fgb", (".fgb",), ("fgb", "flatgeobuf"), single=True),
     Format("GPX", ("GPX",), ".gpx", (".gpx",), ("gpx", "application/gpx+xml"), parsed=True),
     Format("FileGDB", ("OpenFileGDB",), ".gdb", (".gdb", ".gdb.zip"), ("gdb", "filegdb", "geodatabase", "file geodatabase", "esri geodatabase")),
-    Format("MapInfo", ("MapInfo File",), ".tab", (".tab", ".mif"), ("tab", "mif", "mapinfo", "mapinfo tab", "mapinfo mif")),
+    Format("MapInfo", ("MapInfo File",), ".tab", (".tab", ".mif"), ("tab", "mif", "mapinfo", "mapinfo tab", "mapinfo mif"), single=True),
     Format("GML", ("GML",), ".gml", (".gml",), ("gml", "application/gml+xml"), parsed=True, options=(("DOWNLOAD_SCHEMA", "NO"), ("WRITE_GFS", "NO"))),
     Format("CSV", ("CSV",), ".csv", (".csv",), ("csv", "text/csv"), single=True, parsed=True, tabular=True, options=(("AUTODETECT_TYPE", "YES"), ("AUTODETECT_SIZE_LIMIT", "0"), ("EMPTY_STRING_AS_NULL", "YES"))),
     Format("TSV", ("CSV",), ".tsv", (".tsv",), ("tsv", "text/tab-separated-values"), single=True, parsed=True, tabular=True, options=(("AUTODETECT_TYPE", "YES"), ("AUTODETECT_SIZE_LIMIT", "0"), ("EMPTY_STRING_AS_NULL", "YES"))),
@@ -56,3 +58,11 @@ _TABLE = (
 # fmt: on
 
 FORMATS: dict[str, Format] = {row.name: row for row in _TABLE}
+
+#: What another program translates a file into for us, because it keeps the most: see ``translate``.
+COPY = FORMATS["GeoPackage"]
+
+
+def copied(format_: Format) -> Format:
+    """What a file is once it was translated: the copy's format, with the layers and columns it had."""
+    return replace(COPY, single=format_.single, tabular=format_.tabular)

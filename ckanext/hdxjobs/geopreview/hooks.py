@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from ckanext.hdxjobs import config, queues
 from ckanext.hdxjobs.geopreview import mirror, record, rules
-from ckanext.hdxjobs.geopreview.preview import is_missing_table, savepoint
+from ckanext.hdxjobs.geopreview.preview import needs_migration, savepoint
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def _safely(work: Callable[[Connection], Asked], package_id: str) -> None:
             asked = work(connection)
         _after_commit(asked)
     except Exception as error:
-        if is_missing_table(error):
+        if needs_migration(error):
             log.error("Dataset %s is saved, but gets no map previews: %s", package_id, record.MIGRATE)
         else:
             log.exception("Dataset %s is saved, but its map previews could not be queued", package_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,10 +12,10 @@ import psycopg2
 from psycopg2 import extensions, sql
 
 from ckanext.hdxjobs.errors import LoadError, Superseded
-from ckanext.hdxjobs.geopreview import db, rows, rules
+from ckanext.hdxjobs.geopreview import db, rows, rules, verdicts
 from ckanext.hdxjobs.geopreview.formats import FORMATS
 from ckanext.hdxjobs.geopreview.reader import Readers
-from ckanext.hdxjobs.geopreview.values import Field, Layer, Notice, Table
+from ckanext.hdxjobs.geopreview.values import Amount, Field, Layer, Notice, OnProgress, Progress, Table
 
 log = logging.getLogger(__name__)
 
@@ -32,46 +32,80 @@ COLUMN_TYPES = {
     "json": "json",
 }
 
-Progress = Callable[[float | None], None]
+NOTHING = Amount()
+#: What psycopg2 raises when a value cannot be stored; PostGIS calls shapes that it cannot read internal errors.
+VALUE_REFUSED = (psycopg2.DataError, psycopg2.InternalError)
 
 
 def load(  # noqa: PLR0913 (the caller's settings, not a bag of them)
     layer: Layer,
     *,
     dsn: str,
-    max_features: int,
+    caps: Amount,
+    max_columns: int,
     readers: Readers,
-    progress: Progress,
-    taken: int = 0,
+    progress: OnProgress,
+    taken: Amount = NOTHING,
 ) -> Table:
     """Fill a generation's own table; all or nothing.
 
-    :param max_features: more than these in the whole file end in ``too-many-features``
-    :param taken: features that other layers of the file have already
-    :param progress: called with the share that is done, 0 to 1, or ``None`` where the file cannot tell
-    :raises LoadError: the database is away, or the file has too many features
+    :param caps: what the whole file may have
+    :param max_columns: columns of a layer that are shown; the rest is left out with a notice
+    :param taken: what other layers of the file have already
+    :param progress: called with the features of the layer that are done
+    :raises LoadError: the database is away or refuses a value, or the file passes one of the caps
     :raises DetectError: the reader failed, or nothing of the layer can be drawn
     :raises Superseded: a newer generation is live, or the resource was deleted
     """
-    if taken + layer.feature_count > max_features:
-        raise LoadError("too-many-features", limit=max_features)
+    require_fit(taken + Amount(features=layer.feature_count), caps, layer=layer.name)
+    widest = min(max_columns, rules.MAX_COLUMNS)
     with db.session(dsn, error=LoadError) as connection:
-        for max_columns in (rules.MAX_COLUMNS, rules.SAFE_COLUMNS):
-            narrow = _with_columns(layer, max_columns)
+        for most in (widest, min(widest, rules.SAFE_COLUMNS)):
+            narrow = _with_columns(layer, most)
             try:
                 with connection:
-                    return _Import(connection, narrow, max_features, progress, taken).run(readers)
+                    return _Import(connection, narrow, caps, progress, taken).run(readers)
             except psycopg2.errors.ProgramLimitExceeded:
                 log.info("layer %s: a row with %s columns is too wide", layer.layer_id, len(narrow.fields))
     raise LoadError("internal")
+
+
+def of_file(of_layer: Progress, tables: Sequence[Table], layers: Sequence[Layer]) -> Progress:
+    """How far all layers together are, when these tables are done and the next layer is this far."""
+    counts = [layer.feature_count for layer in layers]
+    done = sum(table.row_count for table in tables) + of_layer.done
+    if min(counts) >= 0:
+        return Progress(done, sum(counts), "features")
+    share = of_layer.share
+    return Progress(done, None, "features", None if share is None else (len(tables) + share) / len(layers))
+
+
+def require_fit(amount: Amount, caps: Amount, *, layer: str) -> None:
+    """Refuse a file that has more than it may.
+
+    :param layer: the one that was read last
+    :raises LoadError: code "too-many-features", "too-many-vertices" or "table-too-big"
+    """
+    if amount.features > caps.features:
+        raise LoadError("too-many-features", found=amount.features, limit=caps.features)
+    if amount.vertices > caps.vertices:
+        raise LoadError("too-many-vertices", layer=layer, found=amount.vertices, limit=caps.vertices)
+    if amount.table_bytes > caps.table_bytes:
+        found, limit = rules.size_text(amount.table_bytes), rules.size_text(caps.table_bytes)
+        raise LoadError("table-too-big", layer=layer, found=found, limit=limit)
 
 
 def _with_columns(layer: Layer, most: int) -> Layer:
     """The layer with its first columns only, and a notice about the rest."""
     if len(layer.fields) <= most:
         return layer
-    left_out = layer.fields[most:]
-    notice = Notice("columns-dropped", layer=layer.name, count=len(left_out), example=left_out[0].name)
+    notice = Notice(
+        "too-many-columns",
+        layer=layer.name,
+        count=len(layer.fields),
+        example=layer.fields[most].name,
+        limit=most,
+    )
     return replace(layer, fields=layer.fields[:most], notices=(*layer.notices, notice))
 
 
@@ -82,18 +116,19 @@ class _Import:
         self,
         connection: extensions.connection,
         layer: Layer,
-        max_features: int,
-        progress: Progress,
-        taken: int,
+        caps: Amount,
+        progress: OnProgress,
+        taken: Amount,
     ) -> None:
         self._connection = connection
         self._layer = layer
         self._name = rules.table_name(layer.layer_id, layer.generation)
-        self._max_features = max_features
+        self._caps = caps
         self._progress = progress
         self._taken = taken
-        self._read = 0
+        self._amount = NOTHING
         self._share_read: Callable[[], float | None] = lambda: None
+        self._share: float | None = None
 
     def run(self, readers: Readers) -> Table:
         layer = self._layer
@@ -141,11 +176,25 @@ class _Import:
         file = rows.CopyFile(chunks)
         try:
             cursor.copy_expert(db.query("copy_rows", table=db.table(self._name)), file)
-        except psycopg2.Error:
+        except psycopg2.Error as error:
             if file.error is not None:
                 raise file.error from None
+            if isinstance(error, VALUE_REFUSED):
+                raise self._refused(error) from error
             raise
         return int(cursor.rowcount)
+
+    def _refused(self, error: psycopg2.Error) -> LoadError:
+        """Which value it was that PostgreSQL or PostGIS did not take."""
+        row, column = verdicts.place_in_copy(error.diag.context)
+        names = {field.column: field.name for field in self._layer.fields}
+        return LoadError(
+            "value-refused",
+            layer=self._layer.name,
+            row=row,
+            column=names.get(column, column.removeprefix("hdx_")),
+            reason=error.diag.message_primary or type(error).__name__,
+        )
 
     def _chunks(self, first: Any, batches: Iterator[Any]) -> Iterator[bytes]:
         width = len(self._layer.fields) + 2
@@ -155,21 +204,24 @@ class _Import:
         yield rows.HEADER
         batch = first
         while batch is not None:
-            self._read += len(batch)
-            if self._taken + self._read > self._max_features:
-                raise LoadError("too-many-features", limit=self._max_features)
-            if len(batch):
-                yield rows.encode(batch.select(range(width)), json_columns=json_columns)
-            self._progress(self._share())
+            chunk = rows.encode(batch.select(range(width)), json_columns=json_columns) if len(batch) else b""
+            self._amount += Amount(len(batch), rows.vertex_count(batch.column(1)), len(chunk))
+            require_fit(self._taken + self._amount, self._caps, layer=self._layer.name)
+            yield chunk
+            self._progress(self._far())
             batch = next(batches, None)
         yield rows.TRAILER
 
-    def _share(self) -> float | None:
+    def _far(self) -> Progress:
         expected = self._layer.feature_count
-        return min(self._read / expected, 1.0) if expected > 0 else self._share_read()
+        if expected > 0:
+            return Progress(self._amount.features, expected, "features")
+        # What the reader has closed, it has read: nobody can tell any more, and it does not get less.
+        self._share = self._share_read() or self._share
+        return Progress(self._amount.features, None, "features", self._share)
 
     def _table(self, report: dict[str, Any], copied: int) -> Table:
-        if not copied == self._read == report["row_count"]:
+        if not copied == self._amount.features == report["row_count"]:
             log.error("layer %s: %s rows read, %s copied", self._layer.layer_id, report["row_count"], copied)
             raise LoadError("internal")
         shapes = report["shapes"]
@@ -181,6 +233,7 @@ class _Import:
             geometry_type=shapes["geometry_type"],
             bbox_lonlat=tuple(shapes["bbox_lonlat"]) if shapes["bbox_lonlat"] else None,
             notices=(*self._layer.notices, *shape_notices(self._layer.name, copied, shapes)),
+            amount=self._amount,
         )
 
     def _register(self, cursor: Any, table: Table) -> None:

@@ -14,21 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import pyarrow as pa
 import pyogrio
-import shapely
 from pyogrio.raw import open_arrow
 
-from ckanext.hdxjobs.geopreview import charset, columns, coordinates, tabular
+from ckanext.hdxjobs.errors import N_
+from ckanext.hdxjobs.geopreview import charset, columns, coordinates, references, tabular
 from ckanext.hdxjobs.geopreview.crs import SourceCrs, source_crs
 from ckanext.hdxjobs.geopreview.formats import Format
-from ckanext.hdxjobs.geopreview.shapes import Shapes
+from ckanext.hdxjobs.geopreview.shapes import Shapes, bounds
 from ckanext.hdxjobs.geopreview.values import Coordinates
 
 #: What the Arrow side raises when GDAL gives up in the middle of a file.
 READ_ERRORS = (
     pa.ArrowException,
+    # Arrow's name for GDAL's failure in the middle of a stream.
+    OSError,
     pyogrio.errors.FeatureError,
     pyogrio.errors.GeometryError,
     pyogrio.errors.CRSError,
@@ -105,6 +106,9 @@ class File:
 
     def inspect(self) -> dict[str, Any]:
         """Describe each layer: name, type, CRS, count, fields, encoding."""
+        if self._format.name == "GeoPackage" and (foreign := references.foreign_table(self._path)):
+            code, reason = "unreadable", N_("its table {table} reads from outside the file")
+            raise UnfitError(code, format="GeoPackage", reason=reason, table=foreign)
         encoding = charset.UTF8
         if self._format.name == "Shapefile":
             encoding = charset.of_dbf(self._path.with_suffix(".dbf"))
@@ -133,13 +137,18 @@ class File:
         source = open_arrow(
             self._path, layer=name, use_pyarrow=True, return_fids=True, batch_size=BATCH_ROWS, **self._options
         )
-        meta, reader = stack.enter_context(source)
+        try:
+            meta, reader = stack.enter_context(source)
+        except IndexError as error:
+            # A header that promises layers, and none there.
+            message = "it has no layer"
+            raise pyogrio.errors.DataLayerError(message) from error
         first = next(reader, None)
         batches = iter(reader) if first is None else itertools.chain([first], reader)
         opened = _Opened(
             name, meta, reader.schema, first, batches, None, self._rows(meta, reader.schema, first)
         )
-        stated = opened.rows.stated_crs if opened.rows else meta["crs"]
+        stated = opened.rows.stated_crs if opened.rows else meta["crs"] or self._format.crs
         opened.crs = source_crs(stated, lambda: self._bounds(opened))
         return opened
 
@@ -163,8 +172,7 @@ class File:
         if not self._format.parsed:
             info = pyogrio.read_info(self._path, layer=opened.name, force_total_bounds=True, **self._options)
             return info["total_bounds"]
-        blobs = opened.blobs(opened.first).to_pylist()
-        return shapely.total_bounds(shapely.from_wkb(np.array(blobs, dtype=object), on_invalid="ignore"))
+        return bounds(opened.blobs(opened.first))
 
     def _described(self, opened: _Opened) -> dict[str, Any]:
         return {

@@ -6,6 +6,8 @@ All moments are ``timestamptz`` from the database's clock.
 - ``fingerprint`` is ``rules.fingerprint`` of the wanted file; "" when the resource went away, so that
   it counts as new when it comes back.
 - ``attempt`` counts the jobs that claimed this generation.
+- ``progress``, ``progress_done``, ``progress_total``, ``progress_unit``: a running step's
+  ``values.Progress``, its share first; null where nobody can tell.
 - ``rung_at``: when geo_q was last rung for the row; null when that failed.
 - ``retired_at``: when the tables of a deleted or unsupported preview were dropped from PostGIS.
 - ``layers``: what is served now, of whichever generation is live.
@@ -25,10 +27,12 @@ from ckan import model
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, RowMapping
 
+from ckanext.hdxjobs.geopreview.values import Progress
+
 Row = RowMapping
 
-#: PostgreSQL's code for a table that does not exist.
-_UNDEFINED_TABLE = "42P01"
+#: PostgreSQL's codes for a table and for a column that do not exist.
+_UNDEFINED = frozenset({"42P01", "42703"})
 
 #: The moment of the statement, not of its transaction's begin.
 CLOCK = sa.func.clock_timestamp()
@@ -45,6 +49,9 @@ PREVIEW = sa.Table(
     sa.Column("state", sa.UnicodeText, nullable=False),
     sa.Column("phase", sa.UnicodeText),
     sa.Column("progress", sa.Float),
+    sa.Column("progress_done", sa.BigInteger),
+    sa.Column("progress_total", sa.BigInteger),
+    sa.Column("progress_unit", sa.UnicodeText),
     sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
     sa.Column("queued_at", _MOMENT),
     sa.Column("rung_at", _MOMENT),
@@ -86,9 +93,9 @@ def savepoint() -> Iterator[Connection]:
     nested.commit()
 
 
-def is_missing_table(error: Exception) -> bool:
-    """Whether a statement failed because the migration has not run yet."""
-    return getattr(getattr(error, "orig", None), "pgcode", None) == _UNDEFINED_TABLE
+def needs_migration(error: Exception) -> bool:
+    """Whether a statement failed because the migration, or this release's, has not run yet."""
+    return getattr(getattr(error, "orig", None), "pgcode", None) in _UNDEFINED
 
 
 def write(statement: sa.Update) -> int:
@@ -100,8 +107,18 @@ def write(statement: sa.Update) -> int:
 def blank() -> dict[str, Any]:
     """The values of a run that has not begun."""
     moments = ("started_at", "heartbeat_at", "finished_at", "next_at", "retired_at", "rung_at")
-    told = ("phase", "progress", "error_code", "error_class", "error_params")
-    return dict.fromkeys(moments + told) | {"notices": []}
+    told = ("phase", "error_code", "error_class", "error_params")
+    return dict.fromkeys(moments + told) | progress_values(None) | {"notices": []}
+
+
+def progress_values(progress: Progress | None) -> dict[str, Any]:
+    """How far a step is, as the row keeps it."""
+    return {
+        "progress": progress.share if progress else None,
+        "progress_done": progress.done if progress else None,
+        "progress_total": progress.total if progress else None,
+        "progress_unit": progress.unit if progress else None,
+    }
 
 
 def stamp(clock: datetime) -> str:

@@ -47,7 +47,8 @@ def _refuse_invisible(tables: Sequence[Table]) -> None:
         return
     astray = [notice for table in tables for notice in table.notices if notice.code == "out-of-range"]
     if astray:
-        raise PublishError("coordinates-out-of-range", example=astray[0].example)
+        first = astray[0]
+        raise PublishError("coordinates-out-of-range", layer=first.layer, example=first.example)
     raise PublishError("no-geometry", count=sum(table.row_count for table in tables))
 
 

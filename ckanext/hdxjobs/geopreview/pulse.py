@@ -11,12 +11,12 @@ from types import TracebackType
 
 from ckanext.hdxjobs.errors import Superseded
 from ckanext.hdxjobs.geopreview import attempt
-from ckanext.hdxjobs.geopreview.values import Phase
+from ckanext.hdxjobs.geopreview.values import Phase, Progress
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two beats.
-BEAT_S = 2.0
+BEAT_S = 1.0
 
 
 class Pulse:
@@ -29,7 +29,7 @@ class Pulse:
     def __init__(self, claim: attempt.Claim) -> None:
         self._claim = claim
         self._phase: str | None = None
-        self._progress: float | None = None
+        self._progress: Progress | None = None
         self._overtaken = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="hdxjobs-pulse", daemon=True)
@@ -60,9 +60,9 @@ class Pulse:
             time.monotonic() - started,
         )
 
-    def progress(self, fraction: float | None) -> None:
-        """This far (0 to 1), or None: nobody can tell.  Costs nothing; written with the next beat."""
-        self._progress = fraction
+    def progress(self, progress: Progress) -> None:
+        """This far.  Costs nothing; written with the next beat."""
+        self._progress = progress
         self._check()
 
     def _check(self) -> None:

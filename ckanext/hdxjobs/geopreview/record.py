@@ -22,20 +22,21 @@ from ckanext.hdxjobs.geopreview.preview import (
     Row,
     blank,
     engine,
-    is_missing_table,
+    needs_migration,
     savepoint,
     stamp,
     write,
 )
 from ckanext.hdxjobs.geopreview.values import State
+from ckanext.hdxjobs.messages import Language
 
 log = logging.getLogger(__name__)
 
 #: States in which no layer of the resource may stay in PostGIS.
 _GONE = PREVIEW.c.state.in_([State.DELETED.value, State.UNSUPPORTED.value])
 
-#: What to do when the table is not there.
-MIGRATE = "the table hdxjobs_preview does not exist yet; run: ckan db upgrade -p hdxjobs"
+#: What to do when the table is not there or older than this release.
+MIGRATE = "the table hdxjobs_preview is not there or not up to date; run: ckan db upgrade -p hdxjobs"
 
 
 def rows_of_package(connection: Connection, package_id: str) -> dict[str, Row]:
@@ -56,22 +57,30 @@ def is_served(resource_id: str) -> bool:
     return row is not None and row["state"] != State.DELETED.value
 
 
-def status(resource_id: str, *, translate: answer.Translate) -> dict[str, Any] | None:
+def visitors_language() -> Language:
+    """The language of the page that is asked for."""
+    return Language(tk._, tk.h.localised_number)
+
+
+def status(resource_id: str) -> dict[str, Any] | None:
     """What users are told about a resource's preview, or None when it has none (or no longer)."""
     row = find(resource_id)
     if row is None or row["state"] == State.DELETED.value:
         return None
-    return told(row, translate=translate)
+    return told(row)
 
 
-def told(row: Row, *, translate: answer.Translate) -> dict[str, Any]:
-    """A row as the answer of ``hdx_geopreview_status``."""
+def told(row: Row, language: Language | None = None) -> dict[str, Any]:
+    """A row as the answer of ``hdx_geopreview_status``.
+
+    :param language: None: the visitor's
+    """
 
     def tilejson_url(layer_id: str) -> str:
         url: str = tk.url_for("hdxjobs.tilejson", layer_id=layer_id, qualified=True, locale="default")
         return url
 
-    return answer.from_row(row, translate=translate, tilejson_url=tilejson_url)
+    return answer.from_row(row, language=language or visitors_language(), tilejson_url=tilejson_url)
 
 
 def search(
@@ -220,7 +229,7 @@ def _read(query: sa.Select[Any]) -> list[Row]:
         with savepoint() as connection:
             return list(connection.execute(query).mappings())
     except sa.exc.ProgrammingError as error:
-        if not is_missing_table(error):
+        if not needs_migration(error):
             raise
         log.error("No map previews: %s", MIGRATE)
         return []

@@ -172,7 +172,7 @@ def layer_names(names_and_files: Iterable[tuple[str, str]]) -> list[str]:
         twins = [other for own, other in pairs if own == name]
         marks = (mark for mark in (_folder, _file, str) if len({mark(twin) for twin in twins}) == len(twins))
         mark = next(marks, None) if len(twins) > 1 else None
-        result.append(f"{name} ({mark(file)})" if mark else name)
+        result.append(f"{name} ({mark(file)})" if mark and mark(file) else name)
     return unique_names(result)
 
 

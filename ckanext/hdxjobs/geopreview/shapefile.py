@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from ckanext.hdxjobs.errors import DetectError
+from ckanext.hdxjobs.errors import N_, DetectError
 
 #: Bytes of the header that .shp and .shx share.
 HEADER_BYTES = 100
@@ -45,8 +45,8 @@ def write_index(shp: Path, shx: Path) -> None:
             _, words = _RECORD.unpack(shapes.read(_RECORD.size))
             following = place + _RECORD.size + 2 * words
             if words < MIN_SHAPE_WORDS or following > size:
-                reason = f"its .shx file is missing, and the .shp file is broken at byte {place}"
-                raise DetectError("unreadable", format="Shapefile", reason=reason)
+                reason = N_("its .shx file is missing, and the .shp file is broken at byte {place}")
+                raise DetectError("unreadable", format="Shapefile", reason=reason, place=place)
             index.write(_RECORD.pack(place // 2, words))
             place = following
         index_bytes = index.tell()

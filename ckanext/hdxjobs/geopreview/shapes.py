@@ -166,6 +166,14 @@ class Shapes:
         return self._books.report()
 
 
+def bounds(blobs: pa.Array) -> npt.NDArray[np.float64]:
+    """(west, south, east, north) in the source's own CRS; not a number where nothing can be read."""
+    there = blobs.drop_null()
+    read = mending.read(there.to_numpy(zero_copy_only=False), Blobs(there).codes())
+    found: npt.NDArray[np.float64] = shapely.total_bounds(read.shapes)
+    return found
+
+
 def _in_order(runs: Runs, base: Ints, source: Floats, lonlat: Floats) -> Flags:
     """Which runs are whole and plain: between -180 and 180 without a jump, long enough, rings closed.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ _WORD = re.compile(rb"[A-Za-z]*[\x80-\xff][\x40-\xff]*")
 _NO_LEAD = bytes(set(range(256)) - set(range(0xC2, 0xF5)))
 _DECLARATION = re.compile(rb"""\A\s*<\?xml[^>]*?\bencoding\s*=\s*["']([\w.:-]+)["']""")
 _DECLARED = re.compile(r"""(\A\s*<\?xml[^>]*?\bencoding\s*=\s*)["'][\w.:-]+["']""")
+_LATE_DECLARATION = re.compile(rb"(?:\xef\xbb\xbf)?\s+<\?xml")
 
 
 @dataclass
@@ -56,10 +58,14 @@ def as_utf8(path: Path, *, is_xml: bool = False, may_have_mark: bool = True) -> 
     codec = charset.unicode_codec(head)
     if codec not in (None, "utf_8"):
         return _rewritten(path, Charset(charset.iconv_name(str(codec))), str(codec))
-    declared = _declared_codec(head) if is_xml else None
+    word = _declared(head) if is_xml else None
+    declared = charset.python_codec(word) if word else None
     look = _look(path)
     found, decoder = _encoding(path, look, declared)
-    is_fine = found == UTF8 and declared in (None, "utf_8", "ascii") and not (is_xml and look.broken)
+    is_said = word is None or declared in ("utf_8", "ascii")
+    is_fine = found == UTF8 and is_said and not (is_xml and look.broken)
+    # Nothing may stand before an XML declaration, and no parser forgives it.
+    is_fine = is_fine and not (is_xml and _LATE_DECLARATION.match(head))
     if is_fine and (codec is None or may_have_mark):
         return UTF8
     return _rewritten(path, found, decoder)
@@ -71,13 +77,15 @@ def _encoding(path: Path, look: _Look, declared: str | None) -> tuple[Charset, s
         return UTF8, "utf_8"
     if declared not in (None, "utf_8", "ascii") and not str(declared).startswith(("utf_16", "utf_32")):
         return Charset(charset.iconv_name(str(declared))), LARGER.get(str(declared), str(declared))
-    guessed = charset.guess(_sample(path))
+    # The blank ends the last word: without it, a letter there may be half a character of UTF-8.
+    guessed = charset.guess(_sample(path) + b" ")
     return guessed, codecs.lookup(guessed.name).name
 
 
-def _declared_codec(head: bytes) -> str | None:
+def _declared(head: bytes) -> str | None:
+    """The encoding that an XML text says it has, in its own word."""
     found = _DECLARATION.match(head.removeprefix(codecs.BOM_UTF8))
-    return charset.python_codec(found[1].decode()) if found else None
+    return found[1].decode() if found else None
 
 
 def _look(path: Path) -> _Look:
@@ -85,7 +93,7 @@ def _look(path: Path) -> _Look:
     look = _Look()
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     for chunk in _chunks(path):
-        if chunk.isascii() and not decoder.getstate()[0]:
+        if chunk.isascii():
             continue
         rest, halves = _SURROGATE.subn(b"", chunk)
         text = decoder.decode(rest)
@@ -115,11 +123,26 @@ def _rewritten(path: Path, found: Charset, codec: str) -> Charset:
         copy.open("w", encoding="utf-8", errors="replace", newline="") as new,
     ):
         start = old.read(CHUNK_BYTES).removeprefix("\ufeff")
+        if _LATE_DECLARATION.match(start.encode()[:4096]):
+            start = start.lstrip()
         new.write(_DECLARED.sub(r'\1"UTF-8"', start, count=1))
         while text := old.read(CHUNK_BYTES):
             new.write(text)
     copy.replace(path)
     return found
+
+
+def put_type_first(path: Path, name: str) -> None:
+    """Let a JSON text begin with its type, in place; the same member where it was does no harm.
+
+    :param name: the type, such as "FeatureCollection"
+    """
+    copy = path.with_name(path.name + ".typed")
+    with path.open("rb") as old, copy.open("wb") as new:
+        before, brace, after = old.read(CHUNK_BYTES).partition(b"{")
+        new.write(before + brace + f'"type":"{name}",'.encode() + after)
+        shutil.copyfileobj(old, new, CHUNK_BYTES)
+    copy.replace(path)
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -29,6 +29,7 @@ RATIO_FREE_BYTES = 10 * 1024**2
 CHUNK_BYTES = 1024**2
 #: Tells zlib to expect a gzip header, with the largest window.
 GZIP_WINDOW = 31
+GZIP_MAGIC = b"\x1f\x8b"
 #: Small, because what follows a part is copied, and a file may be made of parts of 20 bytes.
 GZIP_CHUNK_BYTES = 16 * 1024
 ENCRYPTED = 0x1
@@ -66,7 +67,7 @@ class _Cap:
 def unzip(archive: Path, *, folder: Path, max_unpacked_bytes: int) -> list[Entry]:
     """Unpack into ``folder``, which is made; one level deep: archives inside stay packed.
 
-    :raises DetectError: bad-zip, unsafe-zip, zip-too-big or zip-bomb
+    :raises DetectError: bad-zip, unsafe-zip, zip-too-many-files, zip-too-big or zip-bomb
     """
     folder.mkdir(mode=0o700)
     try:
@@ -124,11 +125,11 @@ def _inflated(packed: IO[bytes]) -> Iterator[bytes]:
     part, parts_ended, is_fresh = zlib.decompressobj(GZIP_WINDOW), 0, True
     while rest := packed.read(GZIP_CHUNK_BYTES):
         while rest:
+            if parts_ended and is_fresh and not GZIP_MAGIC.startswith(rest[:2]):
+                return
             try:
                 yield part.decompress(rest, CHUNK_BYTES)
             except zlib.error as error:
-                if parts_ended and is_fresh:
-                    return
                 raise _damaged() from error
             is_fresh, rest = False, part.unconsumed_tail
             if part.eof:
@@ -147,7 +148,7 @@ class _ModestFile(io.BufferedReader):
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > MAX_DIRECTORY_BYTES:
-            raise DetectError("unsafe-zip", entry=f"more than {MAX_ENTRIES} entries")
+            raise DetectError("zip-too-many-files", limit=MAX_ENTRIES)
         return super().read(size)
 
 
@@ -160,7 +161,7 @@ def _reason(error: Exception) -> str:
 def _checked(infos: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
     """The plain files of an archive whose entries are all harmless."""
     if len(infos) > MAX_ENTRIES:
-        raise DetectError("unsafe-zip", entry=f"{len(infos)} entries")
+        raise DetectError("zip-too-many-files", limit=MAX_ENTRIES)
     seen = set()
     for info in infos:
         name = _name(info)

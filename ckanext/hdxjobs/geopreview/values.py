@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Literal
 
 BboxLonLat = tuple[float, float, float, float]
 
@@ -39,6 +40,48 @@ class Phase(str, Enum):
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a step is.
+
+    :ivar total: None where nobody can tell before the end
+    :ivar share_read: how much of the file was read, 0 to 1; the next best where there is no total
+    """
+
+    done: int
+    total: int | None
+    unit: Literal["bytes", "features"]
+    share_read: float | None = None
+
+    @property
+    def share(self) -> float | None:
+        """0 to 1, or None: nobody can tell."""
+        return min(self.done / self.total, 1.0) if self.total else self.share_read
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much of a file was loaded, or may be.
+
+    :ivar vertices: exact for points, a few per cent too many for other shapes
+    :ivar table_bytes: as they go to PostgreSQL, before indexes
+    """
+
+    features: int = 0
+    vertices: int = 0
+    table_bytes: int = 0
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(
+            self.features + other.features,
+            self.vertices + other.vertices,
+            self.table_bytes + other.table_bytes,
+        )
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
 class Notice:
     """Something the publisher should know although the preview is ready.
 
@@ -46,12 +89,14 @@ class Notice:
     :ivar layer: the layer's name in the file, or "" when it is about the file
     :ivar count: how many features (or columns, files) it concerns
     :ivar example: one of them, as a text a publisher can find again
+    :ivar limit: the cap that was met, where there is one
     """
 
     code: str
     layer: str = ""
     count: int = 0
     example: str = ""
+    limit: int = 0
 
 
 @dataclass(frozen=True)
@@ -177,6 +222,7 @@ class Table:
     geometry_type: str
     bbox_lonlat: BboxLonLat | None
     notices: tuple[Notice, ...] = ()
+    amount: Amount = Amount()
 
 
 @dataclass(frozen=True)

@@ -167,6 +167,25 @@ $$;
 COMMENT ON FUNCTION hdxjobs.cell_v1(integer, integer, integer)
 IS 'A tile as one number: the key of stored tiles and pieces';
 
+-- A feature of a tile has one kind of geometry: a collection is drawn as its points, its lines and its polygons.
+CREATE OR REPLACE FUNCTION hdxjobs.kinds_v1(whole geometry)
+RETURNS SETOF geometry
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+SELECT part.shape
+FROM generate_series(1, CASE WHEN GeometryType(whole) = 'GEOMETRYCOLLECTION' THEN 3 ELSE 1 END) AS kind
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN GeometryType(whole) = 'GEOMETRYCOLLECTION' THEN ST_CollectionExtract(whole, kind) ELSE whole END AS shape
+    OFFSET 0
+) AS part
+WHERE NOT ST_IsEmpty(part.shape);
+$$;
+
+COMMENT ON FUNCTION hdxjobs.kinds_v1(geometry)
+IS 'The points, the lines and the polygons of a collection; any other shape as it is';
+
 -- Where a layer's features for one tile come from: SQL with $1 tile, $2 its margin included, $3 unit, $4 keys of the
 -- tile and those above it, $5 most rows.
 CREATE OR REPLACE FUNCTION hdxjobs.tile_source_v1(layer hdxjobs.layer, sample text, lean boolean, condition text)
@@ -177,9 +196,11 @@ PARALLEL SAFE
 AS $$
 SELECT
     format(
-        'SELECT hdx_fid, CASE WHEN ST_Dimension(hdx_geom) = 0 THEN ST_AsMVTGeom(hdx_geom, $1, 4096, 64, true)'
-        ' ELSE hdxjobs.tile_shape_v2(hdx_geom, $1, $3, $3, $3) END AS hdx_shape %s'
-        ' FROM (SELECT * FROM hdxjobs.%I %s WHERE hdx_geom && $2 %s AND (%s) LIMIT $5) AS whole',
+        'SELECT hdx_fid, CASE WHEN ST_Dimension(%1$s) = 0 THEN ST_AsMVTGeom(%1$s, $1, 4096, 64, true)'
+        ' ELSE hdxjobs.tile_shape_v2(%1$s, $1, $3, $3, $3) END AS hdx_shape %3$s'
+        ' FROM (SELECT * FROM hdxjobs.%4$I %5$s WHERE hdx_geom && $2 %6$s AND (%7$s) LIMIT $5) AS whole %2$s',
+        CASE WHEN mixed.kinds THEN 'kind.shape' ELSE 'hdx_geom' END,
+        CASE WHEN mixed.kinds THEN 'CROSS JOIN LATERAL hdxjobs.kinds_v1(hdx_geom) AS kind (shape)' ELSE '' END,
         hdxjobs.tile_properties_v2(layer.fields, lean), layer.table_name, sample,
         CASE WHEN layer.prepared_at IS NOT NULL AND layer.pieces > 0 THEN 'AND NOT hdx_walk' ELSE '' END, condition
     )
@@ -188,7 +209,8 @@ SELECT
         ' FROM (SELECT fid, shape FROM hdxjobs.%I WHERE cell = ANY($4) AND shape && $2 LIMIT $5) AS piece'
         ' INNER JOIN hdxjobs.%I ON hdx_fid = fid WHERE (%s)',
         hdxjobs.tile_properties_v2(layer.fields, lean), 'p' || substr(layer.table_name, 2), layer.table_name, condition
-    ) ELSE '' END;
+    ) ELSE '' END
+FROM (SELECT layer.geometry_type IN ('Geometry', 'GeometryCollection') AS kinds) AS mixed;
 $$;
 
 COMMENT ON FUNCTION hdxjobs.tile_source_v1(hdxjobs.layer, text, boolean, text)

@@ -4,7 +4,11 @@
  */
 const FIRST_WAIT_MS = 1000;
 const LONGEST_WAIT_MS = 5000;
+/** While numbers change, they are worth a look more often. */
+const LONGEST_WAIT_AT_WORK_MS = 2000;
 const SLOWER = 1.4;
+/** How often numbers are read out to those who do not see them. */
+const SPOKEN_EVERY_MS = 20000;
 
 function parse(html) {
   return new DOMParser().parseFromString(html, 'text/html').querySelector('[data-hdxjobs-status]');
@@ -30,7 +34,8 @@ class Panel {
     clearTimeout(this.timer);
     this.pending = this.status.dataset.pending === 'true';
     if (this.pending && !document.hidden) this.timer = setTimeout(() => this.ask(), this.waitMs);
-    this.waitMs = Math.min(LONGEST_WAIT_MS, this.waitMs * SLOWER);
+    const longest = this.status.dataset.state === 'running' ? LONGEST_WAIT_AT_WORK_MS : LONGEST_WAIT_MS;
+    this.waitMs = Math.min(longest, this.waitMs * SLOWER);
   }
 
   async ask() {
@@ -81,13 +86,28 @@ class Panel {
   /** Change only what changed: a live region that is rewritten each second is read out each second. */
   update(old, fresh) {
     old.dataset.state = fresh.dataset.state;
-    for (const part of ['sentence', 'detail']) {
+    for (const part of ['sentence', 'detail', 'measure']) {
       const before = old.querySelector(`[data-hdxjobs-${part}]`);
       const after = fresh.querySelector(`[data-hdxjobs-${part}]`);
       if (before.textContent !== after.textContent) before.textContent = after.textContent;
     }
     const bar = old.querySelector('[data-hdxjobs-progress]');
-    bar.replaceWith(document.importNode(fresh.querySelector('[data-hdxjobs-progress]'), true));
+    const now = fresh.querySelector('[data-hdxjobs-progress]');
+    for (const name of ['value', 'aria-valuetext']) {
+      if (now.hasAttribute(name)) bar.setAttribute(name, now.getAttribute(name));
+      else bar.removeAttribute(name);
+    }
+    this.speak(old);
+  }
+
+  /** The measure changes each second: say it aloud now and then only. */
+  speak(status) {
+    const { textContent } = status.querySelector('[data-hdxjobs-measure]');
+    const now = Date.now();
+    this.spokenAt ??= now;
+    if (!textContent || now - this.spokenAt < SPOKEN_EVERY_MS) return;
+    this.spokenAt = now;
+    status.querySelector('[data-hdxjobs-spoken]').textContent = textContent;
   }
 
   /** The map takes the panel's place; a map of the file's older version gives way to it. */
