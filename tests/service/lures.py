@@ -269,6 +269,21 @@ def virtual(using: str) -> Callable[[Bait], bytes]:
     return geopackage(_DROPPED, declared(f"CREATE VIRTUAL TABLE towns USING {using}".replace("'", "''")))
 
 
+_VIRTUAL_TEXT = "USING VirtualText('{file}', 'UTF-8', 1, COMMA, DOUBLEQUOTE, ',')"
+
+
+def view_over(definition: str, *, name: str = "vt") -> Callable[[Bait], bytes]:
+    """A layer of the lines of any file: a view over a table that is written down like this."""
+    table = f"{definition} {_VIRTUAL_TEXT}".replace("'", "''")
+    view = f'CREATE VIEW towns AS SELECT ROWNO AS fid, NULL AS geom, name FROM "{name}"'
+    return geopackage(_DROPPED, declared(table, name), declared(view))
+
+
+def view_over_no_text(bait: Bait) -> bytes:
+    """The same, with a byte in its definition that no text has."""
+    return view_over("CREATE VIRTUAL TABLE vt /*??*/")(bait).replace(b"/*??*/", b"/*\xff\xff*/")
+
+
 ROOTS = {"kml": kml_of, "gpx": gpx_of, "gml": gml_of}
 FORMS = (".geojson", ".kml", ".gml", ".csv", ".gpx", ".vrt", ".json", ".shp", ".tab", ".topojson")
 
@@ -330,5 +345,9 @@ LURES = (
         Lure(f"a GeoPackage whose table is a {using.partition('(')[0]}", "t.gpkg", virtual(using), "")
         for using in ("VirtualOGR('{file}')", "VirtualShape('{file}', 'UTF-8', 4326)", "VirtualText('{file}', 'UTF-8', 1, COMMA)", "VirtualOGR('{database}')", "csv(filename='{file}')")
     ),
+    Lure("a GeoPackage whose view shows a file", "t.gpkg", view_over("CREATE VIRTUAL TABLE vt"), "unreadable"),
+    Lure("the same, its table named like an index", "t.gpkg", view_over('CREATE VIRTUAL TABLE "v USING rtree("', name="v USING rtree("), "unreadable"),
+    Lure("the same, with an index in a remark", "t.gpkg", view_over("CREATE VIRTUAL TABLE vt /* USING rtree */"), "unreadable"),
+    Lure("the same, in bytes that are no text", "t.gpkg", view_over_no_text, "unreadable"),
     Lure("a GeoPackage with a trigger", "t.gpkg", geopackage("CREATE TRIGGER tr AFTER UPDATE ON gpkg_contents BEGIN SELECT load_extension('{file}'); END"), "drawn 3"),
 )  # fmt: skip

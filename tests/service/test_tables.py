@@ -94,3 +94,15 @@ def test_each_sheet_with_places_is_a_layer_and_the_others_are_counted(imported):
 def test_a_workbook_in_a_zip_is_read(imported):
     book = build.workbook({"Towns": [["name", "lat", "lon"], ["Nairobi", -1.3, 36.8]]})
     assert len(imported(zipped({"x/book.xlsx": book})).tile()) == 1
+
+
+def test_columns_that_are_swapped_are_drawn_right_and_told(imported):
+    result = imported(b"name,lat,lon\nA,136.8,-1.3\nB,137.1,-1.0\n", name="towns.csv")
+    assert "coordinates-swapped" in result.codes
+    assert result.lonlat() == ["POINT(136.8 -1.3)", "POINT(137.1 -1)"]
+
+
+def test_rows_at_zero_are_drawn_and_told(imported):
+    result = imported(b"name,lat,lon\nA,0,0\nB,-1.0,37.1\n", name="towns.csv")
+    assert "at-zero" in result.codes
+    assert len(result.lonlat()) == 2

@@ -73,7 +73,63 @@ def test_a_virtual_table_of_another_kind_is_one(tmp_path):
     assert references.foreign_table(path) == "spy"
 
 
-def test_what_is_no_database_has_no_foreign_table(tmp_path):
+def written_by_hand(folder, definition, *, encoding="UTF-8"):
+    """A database into whose schema somebody put a definition as it is."""
+    path = folder / "a file with % and ?.gpkg"
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(f"PRAGMA encoding = '{encoding}'")
+    connection.execute("CREATE TABLE plain (a)")
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute("INSERT INTO sqlite_master VALUES ('table', 't', 't', 0, ?)", (definition,))
+    connection.close()
+    return path
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        "CREATE VIRTUAL TABLE t USING VirtualText('/etc/passwd')",
+        "create virtual table t using virtualshape(x)",
+        "CREATE/**/VIRTUAL/* rtree( */TABLE t USING VirtualText(x)",
+        "CREATE -- a remark\nVIRTUAL\tTABLE t USING VirtualText(x)",
+        "/* USING rtree( */ CREATE VIRTUAL TABLE t USING VirtualText(x)",
+        " \ufeffCREATE VIRTUAL TABLE t USING VirtualText(x)",
+        'CREATE VIRTUAL TABLE "t USING rtree(" USING VirtualText(x)',
+        "CREATE VIRTUAL TABLE [t USING rtree(] USING VirtualText(x)",
+        "CREATE VIRTUAL TABLE IF NOT EXISTS t USING VirtualText(x)",
+        "CREATE VIRTUAL TABLE t USING rtree_of_mine(x)",
+        "CREATE VIRTUAL TABLE t USING rtree/**/x(x)",
+        "CREATE VIRTUAL TABLE t USING VirtualText",
+        "CREATE VIRTUAL TABLE t USING VirtualText(x) -- USING rtree(",
+        b"CREATE VIRTUAL TABLE t USING VirtualText(x)",
+        b"CREATE VIRTUAL TABLE t USING VirtualText('\xff')",
+    ],
+)
+def test_a_foreign_table_is_found_however_it_is_written(tmp_path, definition):
+    assert references.foreign_table(written_by_hand(tmp_path, definition)) == "t"
+
+
+def test_a_foreign_table_is_found_in_utf_16(tmp_path):
+    path = written_by_hand(tmp_path, "CREATE VIRTUAL TABLE t USING VirtualText(x)", encoding="UTF-16le")
+    assert references.foreign_table(path) == "t"
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        "CREATE TABLE t (a)",
+        "CREATE TABLE \"virtual\" (a TEXT DEFAULT 'create')",
+        'CREATE VIRTUAL TABLE "rtree_towns_geom" USING rtree(id, minx, maxx, miny, maxy)',
+        "CREATE VIRTUAL TABLE main.[a table] USING fts5 (name)",
+        "CREATE TABLE t (a) MADE BY A LATER SQLITE",
+    ],
+)
+def test_a_table_of_the_file_itself_is_no_foreign_one(tmp_path, definition):
+    assert references.foreign_table(written_by_hand(tmp_path, definition)) is None
+
+
+def test_of_what_is_no_database_nobody_can_tell(tmp_path):
     path = tmp_path / "a.gpkg"
-    path.write_bytes(b"no database")
-    assert references.foreign_table(path) is None
+    path.write_bytes(b"no database" * 100)
+    with pytest.raises(sqlite3.Error):
+        references.foreign_table(path)

@@ -8,6 +8,7 @@ import pytest
 import shapely
 
 from ckanext.hdxjobs.geopreview import wkb
+from ckanext.hdxjobs.geopreview.ewkb import encode
 
 PLAIN = [
     "POINT (1 2)",
@@ -16,6 +17,21 @@ PLAIN = [
     "MULTIPOINT (1 2, 3 4)",
     "MULTILINESTRING ((1 2, 3 4), (5 6, 7 8, 9 10))",
     "MULTIPOLYGON (((0 0, 9 0, 9 9, 0 0), (1 1, 2 1, 2 2, 1 1)))",
+    "MULTIPOLYGON (((0 0, 1 0, 1 1, 0 0)), ((0 0, 9 0, 9 9, 0 0), (1 1, 2 1, 2 2, 1 1)), ((5 5, 6 5, 6 6, 5 5)))",
+]
+
+
+def many_polygons(count):
+    """A multipolygon of so many triangles, each with a hole."""
+    return f"MULTIPOLYGON ({', '.join(f'(({n} 0, {n} 9, 9 9, {n} 0), (1 1, 2 {n}, 2 2, 1 1))' for n in range(count))})"
+
+
+MANY = [
+    many_polygons(300),
+    many_polygons(150),
+    f"POLYGON ({', '.join(f'({n} 0, 9 0, 9 9, {n} 0)' for n in range(600))})",
+    f"MULTILINESTRING ({', '.join(f'({n} 0, 9 9)' for n in range(600))})",
+    f"MULTIPOINT ({', '.join(f'({n} 0)' for n in range(600))})",
 ]
 
 
@@ -26,7 +42,7 @@ def through(array):
     runs = blobs.runs(codes)
     spots = wkb.spread(runs.start, runs.length, codes.stride[runs.feature])
     xy = np.column_stack([blobs.ordinates(spots), blobs.ordinates(spots + 8)])
-    written = wkb.encode(codes.base, runs, xy, srid=3857)
+    written = encode(codes.base, runs, xy, srid=3857)
     written.validate(full=True)
     return written.to_pylist()
 
@@ -40,7 +56,7 @@ def ewkb(wkt):
     return shapely.to_wkb(shape, include_srid=True, flavor="extended")
 
 
-@pytest.mark.parametrize("wkt", PLAIN)
+@pytest.mark.parametrize("wkt", [*PLAIN, *MANY])
 def test_what_is_written_is_what_geos_would_write(wkt):
     assert through(pa.array([blob(wkt)])) == [ewkb(wkt)]
 
@@ -79,7 +95,9 @@ def test_large_arrays_are_read_alike():
         blob("POINT (1 2)")[:-1],
         blob("POINT (1 2)") + b"\0",
         blob("POLYGON EMPTY"),
-        blob("MULTIPOLYGON (((0 0, 1 0, 1 1, 0 0)), ((5 5, 6 5, 6 6, 5 5)))"),
+        blob("MULTIPOLYGON (((0 0, 1 0, 1 1, 0 0)), EMPTY)"),
+        blob(many_polygons(300))[:-8],
+        blob(many_polygons(300)).replace(b"\1\3\0\0\0", b"\1\2\0\0\0"),
         blob("GEOMETRYCOLLECTION (POINT (1 2))"),
         b"\1\2\0\0\0\xff\xff\xff\xff",
         b"\1\3\0\0\0\1\0\0\0\xff\xff\xff\x7f",

@@ -1,4 +1,4 @@
-"""Shapes out of well-known binary as GEOS knows them, taken apart, mended where they would not draw, put together.
+"""Shapes out of well-known binary as GEOS knows them: mended where they could not be read, taken apart, put together.
 
 What is invalid but draws its area is left as it is; tiles repair it after they have simplified it.
 """
@@ -19,15 +19,6 @@ Shapes = npt.NDArray[Any]
 
 #: GEOS's numbers of types; those above the polygon are collections.
 POINT, LINE, POLYGON, COLLECTION = 0, 1, 3, 7
-#: Pairs of edges of a shape that may meet, beyond ten for each edge, before GEOS would take too long:
-#: a second for so many, and the square of it for more.
-MAX_MEETINGS = 100_000
-#: The same for all shapes of a layer.
-MAX_MEETINGS_IN_ALL = 500_000
-#: Vertices of a shape that is looked at at all: finding out takes its time as well.
-MAX_VERTICES = 20_000
-#: Pairs that may be found at once, for the memory they take.
-MAX_FOUND = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -101,58 +92,6 @@ def _thin(shapes: Shapes) -> Ints:
     rings, index = shapely.get_rings(singles[polygons], return_index=True)
     found: Ints = owners[polygons][index[shapely.get_num_coordinates(rings) < 4]]
     return found
-
-
-def meetings(shape: Any, most: int) -> int:
-    """Pairs of edges whose boxes meet, those of an edge and its neighbours included.
-
-    :param most: counting stops somewhere beyond
-    """
-    rings = shapely.get_rings(shapely.get_parts(shape))
-    xy, ring = shapely.get_coordinates(rings, return_index=True)
-    same = ring[:-1] == ring[1:]
-    edges = shapely.box(*np.minimum(xy[:-1], xy[1:])[same].T, *np.maximum(xy[:-1], xy[1:])[same].T)
-    tree = shapely.STRtree(edges)
-    step = max(MAX_FOUND // max(len(edges), 1), 1)
-    found = 0
-    for first in range(0, len(edges), step):
-        found += tree.query(edges[first : first + step]).shape[1]
-        if found > most:
-            break
-    return found
-
-
-def tangled(shape: Any) -> bool:
-    """Whether polygons are too intricate for GEOS to combine."""
-    most = MAX_MEETINGS + 10 * int(shapely.get_num_coordinates(shape))
-    return meetings(shape, most) > most
-
-
-class Mender:
-    """Unites the polygons of a multipolygon that overlap, where tiles would draw a hole.
-
-    Spends a bounded effort on a layer; what is beyond it stays as it is.
-    """
-
-    def __init__(self) -> None:
-        self._left = MAX_MEETINGS_IN_ALL
-
-    def mend(self, shapes: Shapes) -> Flags:
-        """Mend in place; which were mended."""
-        several = (shapely.get_type_id(shapes) > POLYGON) & (shapely.get_num_geometries(shapes) > 1)
-        several &= shapely.get_dimensions(shapes) == 2
-        several &= shapely.get_num_coordinates(shapes) <= MAX_VERTICES
-        mended = np.zeros(len(shapes), bool)
-        for place in np.flatnonzero(several)[~shapely.is_valid(shapes[several])]:
-            most = min(MAX_MEETINGS, self._left)
-            met = meetings(shapes[place], most)
-            self._left -= met
-            if met <= most:
-                united = shapely.make_valid(shapes[place], method="structure", keep_collapsed=False)
-                # What has no area is drawn as a mark.
-                mended[place] = not shapely.is_empty(united)
-                shapes[place] = united if mended[place] else shapes[place]
-        return mended
 
 
 def together(singles: Shapes, owners: Ints, several: Flags) -> Shapes:

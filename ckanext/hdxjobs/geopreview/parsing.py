@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pyogrio.raw import open_arrow
 
 from ckanext.hdxjobs.errors import N_
 from ckanext.hdxjobs.geopreview import charset, columns, coordinates, references, tabular
+from ckanext.hdxjobs.geopreview.books import Tally
 from ckanext.hdxjobs.geopreview.crs import SourceCrs, source_crs
 from ckanext.hdxjobs.geopreview.formats import Format
 from ckanext.hdxjobs.geopreview.shapes import Shapes, bounds
@@ -33,6 +35,8 @@ READ_ERRORS = (
     pyogrio.errors.FeatureError,
     pyogrio.errors.GeometryError,
     pyogrio.errors.CRSError,
+    # A GeoPackage of which nobody can tell what it opens.
+    sqlite3.Error,
 )
 
 #: Columns that are named where one is missing.
@@ -183,6 +187,7 @@ class File:
             "source_crs": opened.crs.label if opened.crs else "",
             "crs_assumed": opened.first is not None and opened.crs is not None and opened.crs.assumed,
             "crs_unknown": opened.first is not None and opened.crs is None,
+            "swapped": opened.rows is not None and opened.rows.swapped,
         }
 
     def _count(self, opened: _Opened) -> int:
@@ -230,7 +235,9 @@ def _written(opened: _Opened, shapes: Shapes, sink: BinaryIO) -> dict[str, Any]:
                 pa.record_batch([batch.column(0).cast(pa.int64()), geometry, *fields], schema=schema)
             )
             count += len(batch)
-    return {"row_count": count, "shapes": json.loads(json.dumps(shapes.report(), allow_nan=False))}
+    at_zero = opened.rows.at_zero if opened.rows else Tally()
+    report = shapes.report() | {"at_zero": at_zero.report()}
+    return {"row_count": count, "shapes": json.loads(json.dumps(report, allow_nan=False))}
 
 
 def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -5,10 +5,12 @@ A wall of the sandbox stops it as well; this holds where there are no walls.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import re
 import sqlite3
 from pathlib import Path
+from urllib.parse import quote
 
 #: A member "crs" that is an object; any of its letters may be written as an escape.
 _CRS = re.compile(rb'"(c|\\u0063)(r|\\u0072)(s|\\u0073)"\s*:\s*\{', re.IGNORECASE)
@@ -20,10 +22,16 @@ _NAMED = re.compile(
 )
 #: What a longest harmless "crs" takes.
 LOOK_BYTES = 500
+#: A name in SQL, plain or in one of the four kinds of quotes.
+_NAME = r"""(?:\w+|"(?:[^"]|"")*"|'(?:[^']|'')*'|`(?:[^`]|``)*`|\[[^\]]*\])"""
 #: SQLite's own kinds of virtual tables, which open nothing else.
-OWN_MODULES = re.compile(
-    r"CREATE\s+VIRTUAL\s+TABLE\s+.+?\s+USING\s+\"?(rtree|rtree_i32|fts\d)\b", re.IGNORECASE | re.DOTALL
+_OWN_TABLE = re.compile(
+    rf"\s*CREATE\s+VIRTUAL\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:{_NAME}\s*\.\s*)?{_NAME}\s+USING\s+"
+    r"""(["'`]?)(?:rtree|rtree_i32|fts[345])\1\s*\(""",
+    re.IGNORECASE | re.ASCII,
 )
+_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)|--[^\n]*", re.DOTALL)
+_VIRTUAL = re.compile(r"CREATE\W+VIRTUAL\W", re.IGNORECASE | re.ASCII)
 
 
 def defuse_crs(path: Path) -> int:
@@ -46,17 +54,19 @@ def foreign_table(path: Path) -> str | None:
     """The first virtual table of an SQLite file that is not SQLite's own kind: it may read other files.
 
     Only the schema is read, as text; nothing in it is run.
+
+    :raises sqlite3.Error: nobody can tell
     """
-    try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
-    except sqlite3.Error:
-        return None
-    try:
-        rows = connection.execute(
-            "SELECT name, sql FROM sqlite_master WHERE sql LIKE 'CREATE%VIRTUAL%'"
-        ).fetchall()
-    except sqlite3.Error:
-        return None
-    finally:
-        connection.close()
-    return next((str(name) for name, sql in rows if not OWN_MODULES.match(str(sql))), None)
+    with contextlib.closing(
+        sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
+    ) as connection:
+        # A name or a text may be no UTF-8, which is no reason to look away.
+        connection.text_factory = lambda text: text.decode("utf-8", "replace")
+        # Lets a definition pass that this SQLite does not understand: GDAL's own may be newer.
+        connection.execute("PRAGMA writable_schema = ON")
+        for name, definition in connection.execute(
+            "SELECT CAST(name AS TEXT), CAST(sql AS TEXT) FROM sqlite_master WHERE sql IS NOT NULL"
+        ):
+            if _VIRTUAL.search(_COMMENT.sub(" ", definition)) and not _OWN_TABLE.match(definition):
+                return str(name)
+    return None

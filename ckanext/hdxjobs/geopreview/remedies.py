@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from ckanext.hdxjobs.geopreview.formats import Format
+from ckanext.hdxjobs.geopreview.formats import COPY, Format
 
 #: Seconds to wait after the first, second, ... attempt; the last one repeats.
 DELAYS_S = (30, 120, 600, 1800, 3600)
@@ -46,6 +46,9 @@ def ways(format_: Format, *, preferred: str, installed: Callable[[], Collection[
 
 
 def _systems(format_: Format, installed: Callable[[], Collection[str]]) -> list[Way]:
+    if format_.name == COPY.name:
+        # Nothing is gained by copying it into itself, and its guard stands in our own reader (``references``).
+        return []
     known = installed()
     return [Way(OGR2OGR, driver) for driver in format_.drivers if driver in known][:1]
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from ckanext.hdxjobs.geopreview import curves, mending
+from ckanext.hdxjobs.geopreview import curves, mending, overlaps
 from ckanext.hdxjobs.geopreview.wkb import Flags, Floats
 
 Degrees = Callable[[Floats], Floats]
@@ -67,15 +67,22 @@ def _whole(lonlats: list[Floats], world: float, *, ring: bool) -> Any:
 def _polygons(lonlats: list[Floats]) -> list[Any]:
     """What an unwrapped shell and its holes enclose, cut and moved."""
     areas: Any = [shapely.polygons(lonlat) for lonlat in lonlats]
-    if not all(shapely.is_valid(areas)) or mending.tangled(shapely.multipolygons(areas)):
+    if not all(shapely.is_valid(areas)) or overlaps.tangled(areas):
         return _roughly(lonlats)
-    shell, *holes = (
-        shapely.union_all(list(_pieces(area, lonlat))) for area, lonlat in zip(areas, lonlats, strict=True)
-    )
-    area = shapely.difference(shell, shapely.union_all(holes)) if holes else shell
+    try:
+        area = _combined(areas, lonlats)
+    except shapely.errors.GEOSException:
+        return _roughly(lonlats)
     parts = [part for part in shapely.get_parts(area) if shapely.get_type_id(part) == mending.POLYGON]
     # A hole as large as the shell leaves nothing.
     return parts or _roughly(lonlats)
+
+
+def _combined(areas: Any, lonlats: list[Floats]) -> Any:
+    shell, *holes = (
+        shapely.union_all(list(_pieces(area, lonlat))) for area, lonlat in zip(areas, lonlats, strict=True)
+    )
+    return shapely.difference(shell, shapely.union_all(holes)) if holes else shell
 
 
 def _pieces(area: Any, lonlat: Floats) -> Iterator[Any]:

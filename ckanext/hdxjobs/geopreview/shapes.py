@@ -8,6 +8,7 @@ throughout.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ import pyarrow as pa
 import pyproj
 import shapely
 
-from ckanext.hdxjobs.geopreview import mending, seam, wkb
+from ckanext.hdxjobs.geopreview import mending, overlaps, seam, wkb
 from ckanext.hdxjobs.geopreview.books import MAX_LATITUDE, Books
+from ckanext.hdxjobs.geopreview.ewkb import encode
 from ckanext.hdxjobs.geopreview.wkb import Blobs, Codes, Flags, Floats, Ints, Runs
 
 #: Metres; radius of the sphere that EPSG:3857 stands on.
@@ -27,6 +29,8 @@ SLACK = 0.001
 #: Degrees; data that counts from 0 to 360 is moved, what reaches further is no longitude.
 MAX_LONGITUDE = 360
 SRID = 3857
+#: Bytes of well-known binary that are worked on together; several times as many are needed for it.
+SLICE_BYTES = 32 * 1024**2
 
 
 class Shapes:
@@ -37,10 +41,16 @@ class Shapes:
         same = crs.equals(wgs84, ignore_axis_order=True)
         self._to_degrees = None if same else pyproj.Transformer.from_crs(crs, wgs84, always_xy=True)
         self._books = Books()
-        self._mender = mending.Mender()
+        self._uniter = overlaps.Uniter()
 
     def take(self, fids: npt.NDArray[Any], blobs: pa.Array) -> pa.Array:
         """EWKB of a batch, null where a feature has nothing to draw."""
+        pieces = [
+            self._take(fids[first:end], blobs.slice(first, end - first)) for first, end in _slices(blobs)
+        ]
+        return pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
+
+    def _take(self, fids: npt.NDArray[Any], blobs: pa.Array) -> pa.Array:
         null: Flags = np.asarray(blobs.is_null())
         self._books.missing.add(null, fids)
         read = Blobs(blobs)
@@ -61,19 +71,20 @@ class Shapes:
         spots = wkb.spread(runs.start, runs.length, codes.stride[runs.feature])
         source = np.column_stack([blobs.ordinates(spots), blobs.ordinates(spots + 8)])
         lonlat = self._degrees(source)
-        odd = np.zeros(len(codes.base), bool)
-        odd[runs.feature[~_in_order(runs, codes.base[runs.feature], source, lonlat)]] = True
-        if odd.any():
-            kept = ~odd[runs.feature]
-            vertices = np.repeat(kept, runs.length)
-            runs, lonlat, spots = runs.take(kept), lonlat[vertices], spots[vertices]
+        good = _in_order(runs, codes.base[runs.feature], source, lonlat)
+        runs, lonlat, spots = _without(runs.feature[~good], runs, lonlat, spots)
+        boxes = _run_boxes(runs, lonlat)
+        suspects = overlaps.suspects(runs.feature, runs.length, boxes, shells=runs.rings > 0)
+        if len(suspects):
+            runs, lonlat, spots = _without(suspects, runs, lonlat, spots)
+            boxes = _run_boxes(runs, lonlat)
         for behind in (wkb.PAIR, wkb.PAIR + 8):
             deep = np.repeat((codes.stride > behind)[runs.feature], runs.length)
             if not self._books.has_z and deep.any():
                 self._books.has_z = bool(np.any(np.nan_to_num(blobs.ordinates(spots[deep] + behind))))
-        self._books.enter(fids, runs.feature, _run_boxes(runs, lonlat), len(lonlat))
+        self._books.enter(fids, runs.feature, boxes, len(lonlat))
         self._books.types.update(np.unique(codes.base[runs.feature]).tolist())
-        return wkb.encode(codes.base, runs, _mercator(lonlat), srid=SRID)
+        return encode(codes.base, runs, _mercator(lonlat), srid=SRID)
 
     def _odd(self, fids: npt.NDArray[Any], blobs: npt.NDArray[Any], codes: Codes) -> npt.NDArray[Any]:
         """EWKB, or None, of shapes that are broken, empty, curved, around the antimeridian or off the Earth."""
@@ -90,7 +101,7 @@ class Shapes:
             fids, owners, shapely.bounds(singles), int(shapely.get_num_coordinates(singles).sum())
         )
         whole = mending.together(_flat(singles), owners, several)
-        united = self._mender.mend(whole)
+        united = self._uniter.unite(whole)
         drawn = ~shapely.is_missing(whole)
         self._books.unreadable.add(unreadable, fids)
         self._books.missing.add(~unreadable & ~filled, fids)
@@ -166,6 +177,13 @@ class Shapes:
         return self._books.report()
 
 
+def _slices(blobs: pa.Array) -> list[tuple[int, int]]:
+    """Rows that are worked on together: the first, and the one after the last."""
+    part = Blobs(blobs).end // SLICE_BYTES
+    ends = [*(np.flatnonzero(np.diff(part)) + 1).tolist(), len(blobs)]
+    return list(pairwise([0, *ends]))
+
+
 def bounds(blobs: pa.Array) -> npt.NDArray[np.float64]:
     """(west, south, east, north) in the source's own CRS; not a number where nothing can be read."""
     there = blobs.drop_null()
@@ -194,6 +212,15 @@ def _in_order(runs: Runs, base: Ints, source: Floats, lonlat: Floats) -> Flags:
     first, last = ends[ring] - runs.length[ring], ends[ring] - 1
     good[ring] = (source[first] == source[last]).all(axis=1)
     return good
+
+
+def _without(features: Ints, runs: Runs, lonlat: Floats, spots: Ints) -> tuple[Runs, Floats, Ints]:
+    """Runs and their vertices but for those of some features."""
+    if not len(features):
+        return runs, lonlat, spots
+    kept = ~np.isin(runs.feature, features)
+    vertices = np.repeat(kept, runs.length)
+    return runs.take(kept), lonlat[vertices], spots[vertices]
 
 
 def _jumping(lon: npt.NDArray[np.float64], ends: Ints) -> Ints:

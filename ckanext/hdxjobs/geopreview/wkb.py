@@ -1,11 +1,12 @@
-"""Well-known binary of a whole batch, read and written without making an object of any shape.
+"""Well-known binary of a whole batch, read without making an object of any shape.
 
-Knows the shapes that nearly all files are made of: points, lines, polygons, multipoints, multilines and
-multipolygons of one polygon, with or without heights and measures.  What else there is, is left to others.
+Knows the shapes that nearly all files are made of: points, lines, polygons and the multis of each, with or
+without heights and measures.  What else there is, is left to others.
 """
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,9 @@ Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
+#: The columns of ``Runs``.
+Columns = tuple[Ints, Ints, Ints, Ints]
+
 #: Types by their numbers in the standard.
 POINT, LINE, POLYGON, MULTIPOINT, MULTILINE, MULTIPOLYGON, COLLECTION = range(1, 8)
 LITTLE_ENDIAN = 1
@@ -25,18 +29,8 @@ LITTLE_ENDIAN = 1
 EWKB_Z, EWKB_M, EWKB_SRID = 0x80000000, 0x40000000, 0x20000000
 #: Bytes of: order and type; a count; two ordinates.
 HEAD, COUNT, PAIR = 5, 4, 16
-#: The first bytes of a shape in EWKB: all of them for a multipolygon of one polygon, fewer for others.
-PREFIX = np.dtype(
-    {
-        "names": ["order", "type", "srid", "count", "inner_order", "inner_type", "inner_count"],
-        "formats": ["u1", "<u4", "<u4", "<u4", "u1", "<u4", "<u4"],
-    }
-)
-PREFIX_BYTES = np.array([0, 9, 9, 13, 13, 13, 22])
-#: The head of a point or line inside another shape.
-INNER = np.dtype([("order", "u1"), ("type", "<u4")])
-#: Shapes of more lines, rings or points than these are not worth a step for each.
-MAX_RUNS = 250
+#: Lines, rings or points of a shape that are looked at side by side with those of all others.
+MAX_ROUNDS = 250
 
 
 @dataclass(frozen=True)
@@ -80,15 +74,17 @@ class Runs:
     :ivar feature: (m) index of the blob
     :ivar start: (m) byte of the first vertex
     :ivar length: (m) vertices
+    :ivar rings: (m) for the shell of a polygon in a multipolygon: how many rings it has with its holes; else 0
     """
 
     feature: Ints
     start: Ints
     length: Ints
+    rings: Ints
 
-    def take(self, which: Flags) -> Runs:
+    def take(self, which: Flags | Ints) -> Runs:
         """Some of the runs."""
-        return Runs(self.feature[which], self.start[which], self.length[which])
+        return Runs(self.feature[which], self.start[which], self.length[which], self.rings[which])
 
 
 class Blobs:
@@ -121,52 +117,89 @@ class Blobs:
 
     def runs(self, codes: Codes) -> Runs:
         """The runs of all shapes that are laid out as they should be; other shapes have none."""
-        base, stride = codes.base, codes.stride
-        known = codes.native & (base >= POINT) & (base <= MULTIPOLYGON)
+        known = codes.native & (codes.base >= POINT) & (codes.base <= MULTIPOLYGON)
         known &= self.end - self.begin >= HEAD + COUNT
         place = self.begin + HEAD
-        left = np.ones(len(base), np.int64)
-        several = known & (base >= POLYGON)
+        left = np.ones(len(known), np.int64)
+        several = known & (codes.base >= POLYGON)
         left[several] = self._at("<u4", place[several])
         place[several] += COUNT
-        single = np.flatnonzero(several & (base == MULTIPOLYGON) & (left == 1))
-        known[several & (base == MULTIPOLYGON)] = False
-        alone = (self.end[single] - place[single] >= HEAD + COUNT) & self._begin_with(place[single], POLYGON)
-        single = single[alone]
-        known[single] = True
-        left[single] = self._at("<u4", place[single] + HEAD)
-        place[single] += HEAD + COUNT
-        known &= (left > 0) & (left <= MAX_RUNS)
-        return self._walk(known, place, left, stride=stride, base=base)
+        known &= left > 0
+        long = known & (left > MAX_ROUNDS)
+        pieces, unfinished = self._walk(known & ~long, place.copy(), left.copy(), codes)
+        long[unfinished] = True
+        pieces += [
+            self._long(at, int(place[at]), int(left[at]), codes) for at in np.flatnonzero(long).tolist()
+        ]
+        runs = Runs(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
+        return runs.take(np.argsort(runs.feature, kind="stable"))
 
-    def _walk(self, known: Flags, place: Ints, left: Ints, *, stride: Ints, base: Ints) -> Runs:
-        """Go from run to run, in all shapes at once; a shape that does not end where it should has none."""
-        found = [Runs(*(np.zeros(0, np.int64) for _ in range(3)))]
+    def _walk(self, known: Flags, place: Ints, left: Ints, codes: Codes) -> tuple[list[Columns], Ints]:
+        """Go from run to run, in all shapes at once; a shape that does not end where it should has none.
+
+        :param known: the shapes to walk through
+        :param place: where each has its next part; used up, as ``left``: how many parts follow
+        :returns: columns of runs, and the shapes that have more runs than there are rounds
+        """
+        base, stride = codes.base, codes.stride
+        rings = np.zeros(len(base), np.int64)
         good = known.copy()
-        inner_heads, counts = _has_inner_heads(base), _has_counts(base)
+        found: list[Columns] = []
         active: Ints = np.flatnonzero(known)
-        while len(active):
-            headed = active[inner_heads[active]]
+        for _ in range(MAX_ROUNDS):
+            if not len(active):
+                break
+            opens = (base[active] == MULTIPOLYGON) & (rings[active] == 0)
+            headed = active[has_heads(base[active]) & (opens | (base[active] != MULTIPOLYGON))]
             good[headed] &= self._begin_with(place[headed], base[headed] - (MULTIPOINT - POINT))
             place[headed] += HEAD
-            good[active] &= place[active] + COUNT <= self.end[active]
-            active = active[good[active]]
+            good[active] &= place[active] + COUNT * (1 + opens) <= self.end[active]
+            opens, active = opens[good[active]], active[good[active]]
+            opened = active[opens]
+            rings[opened] = self._at("<u4", place[opened])
+            place[opened] += COUNT
             length = np.ones(len(active), np.int64)
-            counted = counts[active]
+            counted = has_counts(base[active])
             length[counted] = self._at("<u4", place[active[counted]])
             start = place[active] + np.where(counted, COUNT, 0)
             place[active] = start + length * stride[active]
-            fits = place[active] <= self.end[active]
-            good[active[~fits]] = False
-            found.append(Runs(active[fits], start[fits], length[fits]))
-            left[active] -= 1
-            active = active[fits & (left[active] > 0)]
+            good[active] &= (place[active] <= self.end[active]) & ((rings[active] > 0) | ~opens)
+            found.append((active, start, length, np.where(opens, rings[active], 0)))
+            rings[active] -= base[active] == MULTIPOLYGON
+            left[active] -= rings[active] <= 0
+            active = active[good[active] & (left[active] > 0)]
         good[known] &= place[known] == self.end[known]
-        feature = np.concatenate([part.feature for part in found])
-        order = np.argsort(feature, kind="stable")
-        starts = np.concatenate([part.start for part in found])
-        lengths = np.concatenate([part.length for part in found])
-        return Runs(feature[order], starts[order], lengths[order]).take(good[feature[order]])
+        none = np.zeros(0, np.int64)
+        kept = [(a[good[a]], b[good[a]], c[good[a]], d[good[a]]) for a, b, c, d in found]
+        return [*kept, (none, none, none, none)], active
+
+    def _long(self, feature: int, place: int, left: int, codes: Codes) -> Columns:
+        """The same for one shape of very many runs."""
+        data, end = self.data[: self.end[feature]].data, int(self.end[feature])
+        stride, base = int(codes.stride[feature]), int(codes.base[feature])
+        # All parts begin alike; what begins otherwise is odd.
+        head = bytes(data[place : place + HEAD]) if has_heads(base) else b""
+        well = not head or bool(self._begin_with(np.array([place]), base - (MULTIPOINT - POINT)).all())
+        counted, several = has_counts(base), base == MULTIPOLYGON
+        count = struct.Struct("<I").unpack_from
+        found: list[int] = []
+        try:
+            while well and left:
+                left -= 1
+                well = bool(data[place : place + len(head)] == head)
+                place += len(head)
+                rings = count(data, place)[0] if several else 0
+                place += COUNT * several
+                well = well and bool(rings or not several)
+                for ring in range(rings or 1):
+                    length = count(data, place)[0] if counted else 1
+                    place += COUNT * counted
+                    found += (place, length, 0 if ring else rings)
+                    place += length * stride
+        except struct.error:
+            well = False
+        columns = np.array(found if well and place == end else [], np.int64).reshape(-1, 3).T
+        return np.full(columns.shape[1], feature), columns[0], columns[1], columns[2]
 
     def _begin_with(self, place: Ints, base: Ints | int) -> Flags:
         """Whether little-endian geometries of this type begin at these bytes."""
@@ -183,39 +216,7 @@ class Blobs:
         return numbers
 
     def _at(self, kind: str, places: Ints) -> Any:
-        return _window(self.data, kind)[places]
-
-
-def encode(base: Ints, runs: Runs, xy: Floats, *, srid: int) -> pa.Array:
-    """Flat EWKB of the shapes that have runs; null for the others.
-
-    :param base: (n) types, as ``Codes.base``
-    :param xy: (vertices of all runs, 2)
-    """
-    amount = np.bincount(runs.feature, minlength=len(base))
-    drawn = amount > 0
-    lead = np.where(_has_inner_heads(base), HEAD, 0)[runs.feature]
-    counted = _has_counts(base)[runs.feature]
-    run_bytes = lead + np.where(counted, COUNT, 0) + PAIR * runs.length
-    head_bytes = np.where(drawn, PREFIX_BYTES[np.where(drawn, base, 0)], 0)
-    # Where each shape and each run begins.
-    ends = np.cumsum(head_bytes + np.bincount(runs.feature, run_bytes, len(base)).astype(np.int64))
-    offsets = np.concatenate([np.zeros(1, np.int64), ends])
-    places = np.cumsum(run_bytes) - run_bytes + np.cumsum(head_bytes)[runs.feature]
-    out = np.zeros(int(offsets[-1]) + PREFIX.itemsize, np.uint8)
-    _window(out, PREFIX)[offsets[:-1][drawn]] = _prefixes(base[drawn], amount[drawn], srid)
-    headed = lead > 0
-    heads = np.ones(int(headed.sum()), INNER)
-    heads["type"] = base[runs.feature[headed]] - (MULTIPOINT - POINT)
-    _window(out, INNER)[places[headed]] = heads
-    places += lead
-    _window(out, "<u4")[places[counted]] = runs.length[counted]
-    places += np.where(counted, COUNT, 0)
-    spots = spread(places, runs.length, PAIR)
-    numbers = _window(out, "<f8")
-    numbers[spots] = xy[:, 0]
-    numbers[spots + 8] = xy[:, 1]
-    return _array(offsets, out, drawn)
+        return window(self.data, kind)[places]
 
 
 def spread(start: Ints, length: Ints, step: Ints | int) -> Ints:
@@ -227,33 +228,17 @@ def spread(start: Ints, length: Ints, step: Ints | int) -> Ints:
     return spots
 
 
-def _has_inner_heads(base: Ints) -> Flags:
-    headed: Flags = (base == MULTIPOINT) | (base == MULTILINE)
-    return headed
+def has_heads(base: Any) -> Any:
+    """Whether parts of a shape begin with order and type."""
+    return base >= MULTIPOINT
 
 
-def _has_counts(base: Ints) -> Flags:
-    counted: Flags = (base != POINT) & (base != MULTIPOINT)
-    return counted
+def has_counts(base: Any) -> Any:
+    """Whether the vertices of a run are counted."""
+    return (base != POINT) & (base != MULTIPOINT)
 
 
-def _prefixes(base: Ints, amount: Ints, srid: int) -> Any:
-    prefixes = np.ones(len(base), PREFIX)
-    prefixes["type"] = base | EWKB_SRID
-    prefixes["srid"] = srid
-    prefixes["count"] = np.where(base == MULTIPOLYGON, 1, amount)
-    prefixes["inner_type"] = POLYGON
-    prefixes["inner_count"] = amount
-    return prefixes
-
-
-def _array(offsets: Ints, data: Bytes, drawn: Flags) -> pa.Array:
-    validity = None if drawn.all() else pa.py_buffer(np.packbits(drawn, bitorder="little"))
-    buffers = [validity, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)]
-    return pa.Array.from_buffers(pa.binary(), len(drawn), buffers)
-
-
-def _window(data: Bytes, kind: Any) -> Any:
+def window(data: Bytes, kind: Any) -> Any:
     """A view of all values of a kind, one beginning at each byte."""
     count = max(len(data) - np.dtype(kind).itemsize + 1, 0)
     return np.ndarray((count,), kind, buffer=data, strides=(1,))
