@@ -10,6 +10,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import broken
+import makers
 import psycopg2
 import pytest
 from ckan import model
@@ -346,3 +348,36 @@ def test_the_work_folder_is_gone_whatever_happened(
         resource = call("resource_create", package_id=dataset["id"], upload=upload(content))
         job.run_preview(resource["id"], 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_breaks_amid_the_features_is_no_harm(
+    dataset: dict[str, Any], call: Call, geo_url: str, monkeypatch: Any, tmp_path: Any
+) -> None:
+    """The other reader begins anew; what the first one had loaded is gone."""
+    tried = broken.install(tmp_path, monkeypatch, "a segmentation fault", drivers=(), amid=("LIBKML",))
+    content = makers.kml(("Towns", makers.town_placemarks()), ("More", makers.town_placemarks()))
+    resource = call("resource_create", package_id=dataset["id"], upload=upload(content, "towns.kml"))
+    job.run_preview(resource["id"], 1)
+    status = call("hdx_geopreview_status", id=resource["id"])
+    assert [layer["feature_count"] for layer in status["layers"]] == [3, 3]
+    assert len(tables(geo_url)) == 2
+    assert tried.read_text().split() == ["parser", "parser"]
+
+
+def test_a_file_that_breaks_both_readers_fails_and_the_next_job_runs(
+    dataset: dict[str, Any], call: Call, geo_url: str, ckan_config: Any, monkeypatch: Any, tmp_path: Any
+) -> None:
+    work_folder = tmp_path / "work"
+    monkeypatch.setitem(ckan_config, "ckanext.hdxjobs.geopreview.work_folder", str(work_folder))
+    tried = broken.install(tmp_path, monkeypatch, "an abort", drivers=(), amid=("LIBKML", "KML"))
+    content = makers.kml(("Towns", makers.town_placemarks()))
+    resource = call("resource_create", package_id=dataset["id"], upload=upload(content, "towns.kml"))
+    job.run_preview(resource["id"], 1)
+    status = call("hdx_geopreview_status", id=resource["id"])
+    assert (status["state"], status["error"]["code"]) == ("failed", "reader-crashed")
+    assert tried.read_text().split() == ["parser", "parser"]
+    assert (tables(geo_url), list(work_folder.iterdir())) == ([], [])
+
+    other = call("resource_create", package_id=dataset["id"], upload=upload(TOWNS))
+    job.run_preview(other["id"], 1)
+    assert call("hdx_geopreview_status", id=other["id"])["state"] == "ready"

@@ -185,7 +185,7 @@ class Child:
         text = self._report.readline(MAX_REPORT_BYTES + 1)
         self._clock.cancel()
         if self._timed_out.is_set():
-            raise DetectError("too-slow", limit=round(self._limits.timeout_s))
+            raise self._too_slow()
         try:
             report = json.loads(text)
         except ValueError as error:
@@ -197,12 +197,17 @@ class Child:
             raise verdicts.refusal(told, limit_bytes=self._limits.memory_bytes)
         return report
 
+    def _too_slow(self) -> PreviewError:
+        return DetectError("too-slow", limit=round(self._limits.timeout_s))
+
     def _crashed(self) -> PreviewError:
         self._kill()
         status, peak_bytes, tail = *self._reaped(), ""
         with contextlib.suppress(OSError):
             tail = (self.path.parent / ERROR_LOG).read_bytes()[-2000:].decode("utf-8", "replace")
             log.warning("parser ended with status %s while reading %s: %s", status, self._format, tail)
+        if status == -signal.SIGXCPU:
+            return self._too_slow()
         return verdicts.breakdown(
             tail, format_=self._format, peak_bytes=peak_bytes, limit_bytes=self._limits.memory_bytes
         )

@@ -21,7 +21,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from ckanext.hdxjobs.errors import DetectError
+from ckanext.hdxjobs.errors import DetectError, PreviewError
+from ckanext.hdxjobs.geopreview import verdicts
 from ckanext.hdxjobs.geopreview.cage import Cage
 from ckanext.hdxjobs.geopreview.child import ENVIRONMENT, ERROR_LOG, Limits
 from ckanext.hdxjobs.geopreview.formats import COPY, Format
@@ -137,7 +138,7 @@ def _complaint(said: str) -> str:
     return found[1] if found else ""
 
 
-def _error(status: int, said: str, path: Path, format_: Format, limits: Limits) -> DetectError:
+def _error(status: int, said: str, path: Path, format_: Format, limits: Limits) -> PreviewError:
     if status == NO_SANDBOX:
         return DetectError("sandbox-missing")
     if status == -signal.SIGXCPU:
@@ -146,11 +147,12 @@ def _error(status: int, said: str, path: Path, format_: Format, limits: Limits) 
         size = size_text(limits.copy_bytes)
         return DetectError("file-too-big", limit=size, found=size)
     if status < 0:
-        return DetectError("reader-crashed", format=format_.name)
+        return verdicts.breakdown(said, format_=format_.name, peak_bytes=0, limit_bytes=limits.memory_bytes)
     if "Unable to open datasource" in said:
         return DetectError("not-geodata")
     reason = _complaint(said).replace(str(path), path.name).replace(str(path.parent), "").strip()[:300]
-    return DetectError("unreadable", format=format_.name, reason=reason or f"ogr2ogr: {status}")
+    error = DetectError("unreadable", format=format_.name, reason=reason or f"ogr2ogr: {status}")
+    return verdicts.refusal(error, limit_bytes=limits.memory_bytes)
 
 
 def _answer(question: str) -> str | None:
