@@ -161,6 +161,8 @@ _NOTICES = (
     NoticeText("out-of-range", N_("Features of “{layer}” with coordinates that cannot be on Earth, not on the map: {count} (for example {example}).")),
     NoticeText("parts-out-of-range", N_("Features of “{layer}” of which only some parts are on the map, because coordinates of the others cannot be on Earth: {count} (for example {example}).")),
     NoticeText("beyond-map", N_("Features of “{layer}” nearer to a pole than the map reaches (85 degrees), drawn at its edge: {count} (for example {example}).")),
+    NoticeText("at-zero", N_("Rows of {layer} at latitude 0 and longitude 0, which often stands for a place that nobody knew, drawn there: {count} (for example {example}).")),
+    NoticeText("coordinates-swapped", N_("The columns of {layer} for latitude and longitude have each other's values; they were swapped for the map.")),
     NoticeText("curves-drawn-straight", N_("Curves and surfaces of “{layer}” that the map draws with straight lines, as flat shapes: {count} (for example {example}).")),
     NoticeText("crs-assumed", N_("“{layer}” does not say which coordinate system it uses; its numbers look like longitude and latitude, so WGS 84 was assumed.")),
     NoticeText("z-dropped", N_("“{layer}” has heights or measures; the map shows it flat.")),

@@ -114,14 +114,31 @@ def test_a_named_column_that_is_not_there_is_told():
     [
         ("36.82", 36.82), ("36,82", 36.82), ("-1.2921°", -1.2921), ("1.2921° S", -1.2921), ("36.8 E", 36.8), ("36.8W", -36.8),
         ("1°17'31\"S", -1.29194), ("S 1 17 31", -1.29194), ("1° 17' S", -1.28333), ("N 51 30.5", 51.50833), ("1:17:31 S", -1.29194),
-        ("-1 17 31", -1.29194), ("36,5 O", -36.5), ("0", 0),
+        ("-1 17 31", -1.29194), ("36,5 O", -36.5), ("0", 0), ("−1.3", -1.3), ("–1.3", -1.3), ("N -1.3", -1.3), ("'1.5", 1.5),
+        ("1º17'31\"N", 1.29194), ("1.5 deg S", -1.5), ("36.8 East", 36.8), ("1.3 Sud", -1.3), ("٣٦٫٨", 36.8), ("１.５", 1.5),
     ],
 )  # fmt: skip
 def test_an_angle_is_read(text, degrees):
     assert tabular.angle(text) == pytest.approx(degrees, abs=1e-5)
 
 
-@pytest.mark.parametrize("text", ["", "north", "36.8.2", "1°77'", "12 km", "2026-01-01", "n/a", "1 2 3 4"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "north",
+        "36.8.2",
+        "1°77'",
+        "12 km",
+        "2026-01-01",
+        "n/a",
+        "1 2 3 4",
+        "1,234.5",
+        "1.292.100",
+        "1.5 / 2.5",
+        "-",
+    ],
+)
 def test_what_is_no_angle_is_none(text):
     assert math.isnan(tabular.angle(text))
 
@@ -152,6 +169,42 @@ def test_both_in_one_column_become_points():
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "point"),
+    [
+        ("(-1.3, 36.8)", "POINT (36.8 -1.3)"), ("-1.3;36.8", "POINT (36.8 -1.3)"), ("-1,3; 36,8", "POINT (36.8 -1.3)"),
+        ("-1,3 36,8", "POINT (36.8 -1.3)"), ("1.3° S, 36.8° E", "POINT (36.8 -1.3)"), ("1°30'S 36°30'E", "POINT (36.5 -1.5)"),
+        ("-1,3,5", None), ("1; 2; 3", None), ("Nairobi", None),
+    ],
+)  # fmt: skip
+def test_a_pair_in_one_text_is_read(text, point):
+    assert placed({"gps": pa.array(["1, 2", "1, 2", text])})[2] == point
+
+
+def test_columns_with_each_others_values_are_swapped():
+    assert placed({"lat": pa.array([136.8, 137.1]), "lon": pa.array([-1.3, -1.0])}) == [
+        "POINT (136.8 -1.3)",
+        "POINT (137.1 -1)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("latitude", "longitude"), [([136.8, 36], [-1.3, -1]), ([136.8], [95.0]), ([257000.0], [12.0])]
+)
+def test_columns_are_not_swapped_where_one_row_speaks_against_it(latitude, longitude):
+    batch = pa.record_batch({"fid": pa.array(range(len(latitude))), "lat": latitude, "lon": longitude})
+
+    assert not tabular.rows(["lat", "lon"], batch, NOTHING).swapped
+
+
+def test_rows_at_zero_are_drawn_and_counted():
+    batch = pa.record_batch({"fid": pa.array([7, 8]), "lat": pa.array([0, 0]), "lon": pa.array([0, 1])})
+    rows = tabular.rows(["lat", "lon"], batch, NOTHING)
+
+    assert rows.take(batch).null_count == 0
+    assert rows.at_zero.report() == {"count": 1, "example": "feature 7"}
+
+
 def test_geometries_of_every_notation_become_shapes():
     hexadecimal = shapely.to_wkb(shapely.Point(5, 6), hex=True)
     columns = {
@@ -174,6 +227,21 @@ def test_a_geometry_that_states_its_crs_is_believed():
     batch = pa.record_batch({"fid": pa.array([0]), "geom": pa.array(["SRID=32737;POINT (257000 9856000)"])})
 
     assert tabular.rows(["geom"], batch, NOTHING).stated_crs == "EPSG:32737"
+
+
+def test_hexadecimal_geometry_states_its_crs_too():
+    text = shapely.to_wkb(
+        shapely.set_srid(shapely.Point(257000, 9856000), 32737), hex=True, include_srid=True
+    )
+    batch = pa.record_batch({"fid": pa.array([0]), "the_geom": pa.array([text])})
+
+    assert tabular.rows(["the_geom"], batch, NOTHING).stated_crs == "EPSG:32737"
+
+
+def test_a_geometry_in_another_crs_than_the_first_has_no_place():
+    texts = ["SRID=4326;POINT (1 2)", "SRID=3857;POINT (3 4)", "POINT (5 6)"]
+
+    assert placed({"geom": pa.array(texts)}) == ["POINT (1 2)", None, "POINT (5 6)"]
 
 
 def test_a_million_rows_are_placed_as_arrays():

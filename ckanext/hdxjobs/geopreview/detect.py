@@ -164,6 +164,8 @@ def _layer(file: Placed, said: dict[str, Any], *, name: str, layer_id: str, down
 def _notices(name: str, file: Placed, said: dict[str, Any]) -> Iterable[Notice]:
     if said["crs_assumed"]:
         yield Notice("crs-assumed", layer=name)
+    if said["swapped"]:
+        yield Notice("coordinates-swapped", layer=name)
     charset = file.charset or Charset(said["encoding"], said["encoding_guessed"])
     if charset.guessed:
         yield Notice("encoding-guessed", layer=name, example=charset.name)

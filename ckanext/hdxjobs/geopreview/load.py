@@ -267,6 +267,7 @@ def shape_notices(layer: str, row_count: int, shapes: dict[str, Any]) -> Iterato
         ("out-of-range", "out_of_range"),
         ("parts-out-of-range", "parts_out_of_range"),
         ("beyond-map", "beyond_map"),
+        ("at-zero", "at_zero"),
         ("curves-drawn-straight", "replaced"),
         ("geometry-repaired", "repaired"),
         ("geometry-unreadable", "unreadable"),

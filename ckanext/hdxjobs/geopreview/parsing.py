@@ -19,6 +19,7 @@ import pyogrio
 from pyogrio.raw import open_arrow
 
 from ckanext.hdxjobs.geopreview import charset, columns, coordinates, tabular
+from ckanext.hdxjobs.geopreview.books import Tally
 from ckanext.hdxjobs.geopreview.crs import SourceCrs, source_crs
 from ckanext.hdxjobs.geopreview.formats import Format
 from ckanext.hdxjobs.geopreview.shapes import Shapes, bounds
@@ -179,6 +180,7 @@ class File:
             "source_crs": opened.crs.label if opened.crs else "",
             "crs_assumed": opened.first is not None and opened.crs is not None and opened.crs.assumed,
             "crs_unknown": opened.first is not None and opened.crs is None,
+            "swapped": opened.rows is not None and opened.rows.swapped,
         }
 
     def _count(self, opened: _Opened) -> int:
@@ -226,7 +228,9 @@ def _written(opened: _Opened, shapes: Shapes, sink: BinaryIO) -> dict[str, Any]:
                 pa.record_batch([batch.column(0).cast(pa.int64()), geometry, *fields], schema=schema)
             )
             count += len(batch)
-    return {"row_count": count, "shapes": json.loads(json.dumps(shapes.report(), allow_nan=False))}
+    at_zero = opened.rows.at_zero if opened.rows else Tally()
+    report = shapes.report() | {"at_zero": at_zero.report()}
+    return {"row_count": count, "shapes": json.loads(json.dumps(report, allow_nan=False))}
 
 
 def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
