@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ckanext.hdxjobs.geopreview.delimited import separator
+from ckanext.hdxjobs.geopreview.delimited import layout, separator, unclosed_line
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,37 @@ from ckanext.hdxjobs.geopreview.delimited import separator
 )  # fmt: skip
 def test_a_table_has_a_header_and_rows_as_wide(text, expected):
     assert separator(text, whole=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "header"),
+    [
+        ("name,lat,lon\nA,1,2\n", "name,lat,lon"), ("Towns 2026\n\nname,lat,lon\nA,1,2\n", "name,lat,lon"),
+        ("Towns, 2026;;\n;;\nname;lat;lon\nA;1,5;2,5\n", "name;lat;lon"), ("# made by hand\r\nname,lat,lon\r\nA,1,2\r\n", "name,lat,lon"),
+        ('"Towns\nof Kenya",\nname,lat,lon\nA,1,2\n', "name,lat,lon"), ("sep=;\nname;lat;lon\nA;1;2\n", "name;lat;lon"),
+        ("a,b,c\n#loc,#geo+lat,#geo+lon\nA,1,2\n", "a,b,c"), ("a,b\nlat,lon\nword,word\n", "a,b"),
+    ],
+)  # fmt: skip
+def test_a_table_starts_with_the_names_of_its_columns(text, header):
+    found = layout(text, whole=True)
+    assert text[found.start :].splitlines()[0] == header
+
+
+def test_a_title_in_prose_is_no_table():
+    assert layout("Dear all,\nhere are the lat, lon\nand the names\n", whole=True) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('a,b\n"x",1\n', None), ('a,b\nA 5" pipe,1\nB,2\n', None), ('a,b\n"x\ny",1\n"z",2\nA 5",3', None),
+        ('a,b\n"x,1\ny,2\n', 2), ('a,b\n"x\ny",1\n\n"z,2\nw,3\n', 5), ('a,b\n1,"x', 2),
+    ],
+)  # fmt: skip
+def test_a_quotation_mark_that_never_closes_is_found(text, line, tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    assert unclosed_line(path, ",") == line
 
 
 def test_a_last_line_that_is_cut_off_does_not_count():
