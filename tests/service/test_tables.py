@@ -119,6 +119,18 @@ def test_columns_beyond_the_two_thousandth_are_read(imported):
     assert result.lonlat() == ["POINT(36.8 -1.3)"]
 
 
+@pytest.mark.parametrize(
+    ("rows", "code", "count", "example"),
+    [
+        ("Nobody knows,0,0\nNairobi,-1.3,36.8\n", "at-zero", 1, "feature 1"),
+        ("Sydney,151.2,-33.9\n", "coordinates-swapped", 0, ""),
+    ],
+)
+def test_doubtful_coordinates_are_told(imported, rows, code, count, example):
+    (notice,) = imported(f"name,lat,lon\n{rows}".encode(), name="towns.csv").notices
+    assert (notice.code, notice.count, notice.example) == (code, count, example)
+
+
 def test_a_quotation_mark_that_never_closes_is_told_with_its_line(named):
     with pytest.raises(errors.DetectError) as caught:
         named(TOWNS + '"Nakuru,-0.3,36.1\n', Coordinates(latitude="north", longitude="east"))

@@ -39,7 +39,7 @@ CASES = (
     Case("csv: a value of 12 MB", text(TOWNS + "x" * 12_000_000 + ",1,2\nB,1,2\n"), "file 4/4 Point"),
     Case("csv: a title above the names", text("Towns, 2026,\n\n" + TOWNS), "file 2/2 Point"),
     Case("csv: comments above the names", text("# made by hand\n# in May\n" + TOWNS), "file 2/2 Point"),
-    Case("csv: its first line says what separates", text("sep=;\n" + TOWNS.replace(",", ";")), "file 2/2 Point"),,
+    Case("csv: its first line says what separates", text("sep=;\n" + TOWNS.replace(",", ";")), "file 2/2 Point"),
     Case("csv: names twice", text("name,name,lat,lon\na,b,1,2\n"), "file 1/1 Point"),
     Case("csv: a name left empty", text("name,,lat,lon\na,b,1,2\n"), "file 1/1 Point"),
     Case("csv: carriage returns alone", text(TOWNS.replace("\n", "\r")), "file 2/2 Point"),
