@@ -17,8 +17,9 @@ import shapely
 from conftest import AMPLE
 
 from ckanext.hdxjobs import errors
-from ckanext.hdxjobs.geopreview import load, publish, reader
-from ckanext.hdxjobs.geopreview.values import Amount
+from ckanext.hdxjobs.geopreview import detect, load, publish, reader
+from ckanext.hdxjobs.geopreview.formats import FORMATS
+from ckanext.hdxjobs.geopreview.values import Amount, Coordinates
 
 VRT = b'<OGRVRTDataSource><OGRVRTLayer name="x"><SrcDataSource>/etc/passwd</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>'
 
@@ -407,3 +408,34 @@ def test_a_zip64_of_many_entries_is_refused(imported):
 def test_a_zip_of_a_thousand_broken_files_does_not_cost_a_thousand_tries(imported):
     content = makers.zipped({f"{number}.geojson": b'{"type": "FeatureCollection"' for number in range(1000)})
     assert code_of(imported, content, max_layers=3).code == "unreadable"
+
+
+def test_a_table_without_places_is_unsupported_and_its_columns_are_named(imported):
+    error = code_of(imported, b"name,population\nNairobi,4000000\n")
+    assert (error.code, error.params) == ("no-coordinates", {"columns": "name, population"})
+
+
+def test_a_column_that_its_publisher_names_wrongly_is_told(readers, download):
+    file = replace(
+        download(b"place,north,east\nA,1,2\n"), coordinates=Coordinates(latitude="nord", longitude="east")
+    )
+    with pytest.raises(errors.DetectError) as caught:
+        detect.detect(
+            file,
+            folder=file.path.parent,
+            max_unpacked_bytes=10**6,
+            max_layers=1,
+            formats=frozenset(FORMATS),
+            readers=readers,
+        )
+    assert (caught.value.code, caught.value.params["name"]) == ("column-missing", "nord")
+
+
+def test_a_table_of_codes_beside_the_data_is_not_missed(imported):
+    content = makers.zipped({"codes.csv": b"code,name\n1,Nairobi\n", "towns.geojson": makers.towns()})
+    assert imported(content).notices == ()
+
+
+def test_why_data_is_not_drawn_is_said_before_what_a_table_lacks(imported):
+    content = makers.zipped({"codes.csv": b"code,name\n1,Nairobi\n", "towns.geojson": makers.geojson()})
+    assert code_of(imported, content).code == "no-features"

@@ -37,8 +37,7 @@ def test_a_format_of_one_file_is_read_in_each_packaging(imported, tmp_path, kind
     result = imported(PACKINGS[packing](content, name), name=name + ENDINGS.get(packing, ""))
     assert_towns(result)
     assert [tile_set.name for tile_set in result.tile_sets] == ["waypoints" if kind == "GPX" else "towns"]
-    # TopoJSON has no place to say its coordinate system.
-    assert result.codes == ({"crs-assumed"} if kind == "TopoJSON" else set())
+    assert result.notices == ()
 
 
 @pytest.mark.parametrize("packing", ["zip", "zip in a gz"])
@@ -183,14 +182,30 @@ def test_json_in_another_encoding_is_read_and_a_guess_is_told(imported, tmp_path
     assert guesses == ([guess] if guess else [])
 
 
+@pytest.mark.parametrize("packing", PACKINGS)
 @pytest.mark.parametrize("kind", samples.TABULAR)
-@pytest.mark.parametrize("packing", ["bare", "gz", "alone in a zip"])
-def test_a_table_is_known_in_each_packaging(tmp_path, download, kind, packing):
-    from ckanext.hdxjobs.geopreview import archive, formats
-
+def test_a_table_is_read_in_each_packaging(imported, tmp_path, kind, packing):
     ((name, content),) = samples.TABULAR[kind](tmp_path).items()
-    file = download(PACKINGS[packing](content, name), name=name)
-    held = archive.contents(
-        file, folder=file.path.parent, max_unpacked_bytes=10**7, formats=frozenset(formats.FORMATS)
-    )
-    assert [candidate.format for candidate in held.candidates] == [kind]
+    result = imported(PACKINGS[packing](content, name), name=name + ENDINGS.get(packing, ""))
+    assert_towns(result)
+
+
+@pytest.mark.parametrize(
+    ("codec", "guess", "names"),
+    [
+        ("cp1256", "CP1256", ["القاهرة المحافظة", "الإسكندرية القديمة", "صنعاء والخرطوم"]),
+        ("koi8-r", "KOI8-R", ["Новосибирск область", "Санкт-Петербург", "Екатеринбург"]),
+        ("gb18030", "GB18030", ["北京市的地图", "上海市人口", "广东省面积"]),
+        ("cp1252", "CP1252", ["Côte d'Ivoire", "São Tomé e Príncipe", "Curaçao, déjà"]),
+        ("utf-16", None, ["Київ", "صنعاء", "北京"]),
+        ("utf-8-sig", None, ["Київ", "صنعاء", "北京"]),
+    ],
+)
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_table_in_another_encoding_is_read_and_a_guess_is_told(imported, codec, guess, names, separator):
+    rows = [["name", "latitude", "longitude"], *([f'"{name}"', "1.5", "2.5"] for name in names)]
+    text = "".join(separator.join(row) + "\r\n" for row in rows)
+    result = imported(text.encode(codec), name="towns.csv")
+    assert result.rows("name") == [(name,) for name in names]
+    guesses = [notice.example for notice in result.notices if notice.code == "encoding-guessed"]
+    assert guesses == ([guess] if guess else [])

@@ -7,7 +7,7 @@ import json
 import makers
 import pytest
 
-from ckanext.hdxjobs.geopreview.sniff import GZIP, PAGE, ZIP, sniff
+from ckanext.hdxjobs.geopreview.sniff import GZIP, PAGE, ZIP, late_type, sniff
 
 COLLECTION = makers.towns()
 FEATURE = b'{"type":"Feature","properties":{"a":"}"},"geometry":{"type":"Point","coordinates":[1,2]}}'
@@ -61,6 +61,16 @@ def sqlite(application_id):
         (json.dumps(json.loads(FEATURE), indent=1).encode(), "GeoJSON"),
         (b'{"a":1}\n{"a":2}', None),
         (b'{"arcs":[' + b"[1,2]," * 20_000 + b'[1,2]],"type":"Topology"}', "TopoJSON"),
+        (
+            b'{"features":[{"geometry":{"x":1,"y":2},"attributes":{}}],"geometryType":"esriGeometryPoint"}',
+            None,
+        ),
+        (
+            ",".join(f"#adm+some+attribute+of+people+number_{n:05}" for n in range(2000)).encode() + b"\n",
+            "CSV",
+        ),
+        (b'Version 300\r\nDelimiter ","\r\nColumns 1\r\n', "MapInfo"),
+        (b'!table\n!version 300\n\nDefinition Table\n  File "a.tif"\n  Type "RASTER"\n', None),
         (makers.kml(), "KML"),
         (b"\xef\xbb\xbf" + makers.kml(), "KML"),
         (makers.kml().decode().encode("utf-16"), "KML"),
@@ -108,9 +118,34 @@ def sqlite(application_id):
         (b"\xff\xfe", None),
         (b"<!--" * 20_000, None),
         (b" " * 100_000, None),
+        (b"!table\n" + b"\n \t" * 30_000, "MapInfo"),
+        (b"!table\n" + b"Type" + b" " * 60_000, "MapInfo"),
+        (b"-" * 100_000 + b"a,b\n" + b"-" * 100_000 + b"a,b\n", None),
+        (b'"features":' * 20_000, None),
+        (b"a " * 90_000 + b",b\n", None),
     ],
+    ids=lambda value: str(value)[:40],
 )
 def test_the_first_bytes_tell_the_kind(tmp_path, content, expected):
     path = tmp_path / "x"
     path.write_bytes(content)
     assert sniff(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "is_sequence", "expected"),
+    [
+        (COLLECTION, False, None),
+        (b'{"features":[{"type":"Feature"' + b" " * 9000 + b'}],"type":"FeatureCollection"}', False, None),
+        (b'{"metadata":"' + b"x" * 9000 + b'","type":"FeatureCollection"}', False, "FeatureCollection"),
+        (b'{"metadata":"' + b"x" * 90_000 + b'","type":"FeatureCollection"}', False, "FeatureCollection"),
+        (b'{"arcs":[' + b"[1,2]," * 20_000 + b'[1,2]],"type":"Topology"}', False, "Topology"),
+        (FEATURE + b"\n" + FEATURE, True, None),
+        (b"\x1e" + FEATURE, True, None),
+        (b'{"geometry":null,"properties":{},"type":"Feature"}\n' * 2, True, "Feature"),
+    ],
+)
+def test_a_type_that_gdal_would_not_see_is_found(tmp_path, content, is_sequence, expected):
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    assert late_type(path, is_sequence=is_sequence) == expected

@@ -6,7 +6,7 @@ import makers
 import pytest
 
 from ckanext.hdxjobs.geopreview.charset import UTF8, Charset, of_dbf
-from ckanext.hdxjobs.geopreview.texts import as_utf8
+from ckanext.hdxjobs.geopreview.texts import as_utf8, put_type_first
 
 NAMES = {
     "CP1256": "القاهرة الإسكندرية المحافظة صنعاء الخرطوم المدينة القديمة",
@@ -128,3 +128,32 @@ def test_a_broken_character_in_xml_is_replaced_because_parsers_stop_there(tmp_pa
     found, new = converted(tmp_path, raw, is_xml=True)
     assert found == UTF8
     assert new == raw.replace(b"\xd0</", "\ufffd</".encode())
+
+
+@pytest.mark.parametrize("text", ["<kml>Zo\u00eb</kml>", "name,lat\nA,1\nZo\u00eb"])
+def test_one_letter_at_the_end_of_a_word_is_no_half_of_another(tmp_path, text):
+    """Its byte begins a character of three in UTF-8."""
+    found, raw = converted(tmp_path, text.encode("cp1252"), is_xml=text.startswith("<"))
+    assert (found, raw.decode()) == (Charset("CP1252", guessed=True), text)
+
+
+@pytest.mark.parametrize("declared", ["windows-874", "x-cp874"])
+def test_code_pages_by_their_names_in_windows_are_known(tmp_path, declared):
+    text = f'<?xml version="1.0" encoding="{declared}"?><kml>กรุงเทพ</kml>'
+    found, raw = converted(tmp_path, text.encode("cp874"), is_xml=True)
+    assert found == Charset("CP874")
+    assert "กรุงเทพ" in raw.decode()
+
+
+def test_an_unknown_word_in_the_declaration_of_a_utf8_text_is_put_right(tmp_path):
+    text = '<?xml version="1.0" encoding="unicode"?><kml>Київ</kml>'
+    _, raw = converted(tmp_path, text.encode(), is_xml=True)
+    assert raw.decode() == text.replace("unicode", "UTF-8")
+
+
+def test_a_type_is_put_first_and_all_else_stays(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b'\x1e{"a":1,"type":"Feature"}')
+    put_type_first(path, "Feature")
+    assert path.read_bytes() == b'\x1e{"type":"Feature","a":1,"type":"Feature"}'
+    assert [other.name for other in tmp_path.iterdir()] == ["x"]

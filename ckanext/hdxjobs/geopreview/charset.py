@@ -37,6 +37,9 @@ ENCODINGS = re.compile(
     r"cp\d|iso8859|koi8|gb|hz|big5|shift_jis|euc_|mac_|tis_620|johab|kz1048|utf_(?:8|16|32)|ascii|hp_roman"
 )
 
+#: "windows-874" and "x-cp1252": code pages that Python knows by their numbers only.
+_WINDOWS_PAGE = re.compile(r"(?:windows-|x-cp)(\d+)\Z")
+
 #: The mark of UTF-32 begins with that of UTF-16.
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf_8"),
@@ -156,11 +159,13 @@ def _stated_by_cpg(cpg: Path) -> str | None:
 
 def python_codec(name: str) -> str | None:
     """Python's own name of an encoding, with "_" for "-"; None: it knows no such encoding of texts."""
+    page = _WINDOWS_PAGE.match(name.strip().lower())
     try:
-        codec = codecs.lookup(name).name.replace("-", "_")
+        codec = codecs.lookup(f"cp{page[1]}" if page else name.lower().removeprefix("x-"))
     except (LookupError, ValueError):
         return None
-    return codec if ENCODINGS.match(codec) else None
+    codec_name = codec.name.replace("-", "_")
+    return codec_name if ENCODINGS.match(codec_name) else None
 
 
 def iconv_name(codec: str) -> str:

@@ -68,15 +68,15 @@ def detect(  # noqa: PLR0913 (each is a limit of its own)
                 raise
             skipped.append((candidate, error))
     if not found:
-        raise skipped[0][1]
+        raise next((error for candidate, error in skipped if _is_missed(candidate, error)), skipped[0][1])
     passed_over += [description["name"] for _, description in found[max_layers:]]
-    missed = [candidate.name for candidate, error in skipped if not _only_styles(candidate, error)]
+    missed = [candidate.name for candidate, error in skipped if _is_missed(candidate, error)]
     return _layers(found[:max_layers], download), _skip_notices(missed + passed_over)
 
 
-def _only_styles(candidate: Candidate, error: PreviewError) -> bool:
-    """Whether nothing is missed: a KMZ may have files that hold styles and no places."""
-    return candidate.format == "KML" and error.code == "no-features"
+def _is_missed(candidate: Candidate, error: PreviewError) -> bool:
+    """Whether somebody may look for it on the map: not for a KMZ's styles, nor for tables of codes beside the data."""
+    return error.code != "no-coordinates" and not (candidate.format == "KML" and error.code == "no-features")
 
 
 def _inspected(

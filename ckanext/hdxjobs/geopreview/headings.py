@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from ckanext.hdxjobs.geopreview.coordinates import ColumnMissingError, Found, find
 from ckanext.hdxjobs.geopreview.values import Coordinates
 
-#: Rows among which the names are looked for.
-MAX_TITLE_ROWS = 20
+#: Rows among which the names are looked for, and rows below that are to confirm them.
+MAX_TITLE_ROWS, SAMPLE_ROWS = 20, 20
 
 _NUMERIC = re.compile(r"\W*\d|[NSEWOL]\W*\d", re.IGNORECASE)
 _TAG = re.compile(r"#\s*[A-Za-z]")
@@ -28,7 +28,8 @@ def heading(rows: Sequence[Row], named: Coordinates) -> int | None:
     """
     for number, names in enumerate(rows[: MAX_TITLE_ROWS + 1]):
         samples = [
-            [row[n] for row in rows[number + 1 :] if n < len(row) and row[n]] for n in range(len(names))
+            [row[n] for row in rows[number + 1 : number + 1 + SAMPLE_ROWS] if n < len(row) and row[n]]
+            for n in range(len(names))
         ]
         try:
             found = find(names, samples, named)

@@ -40,7 +40,7 @@ READ_ERRORS = (
 #: Columns that are named where one is missing.
 SHOWN_COLUMNS = 12
 #: Columns that GDAL reads of a table of text; what comes behind is lost without a word.
-MAX_TABLE_COLUMNS = 20_000
+MAX_TABLE_COLUMNS = 10_000
 #: Rows in a batch.
 BATCH_ROWS = 16_384
 #: Bytes of a file up to which its layers, once opened for describing, all stay open for streaming.

@@ -11,11 +11,14 @@ from ckanext.hdxjobs.geopreview.archive import Candidate
 from ckanext.hdxjobs.geopreview.charset import Charset
 from ckanext.hdxjobs.geopreview.formats import FORMATS
 from ckanext.hdxjobs.geopreview.shapefile import missing_bytes, write_index
-from ckanext.hdxjobs.geopreview.texts import as_utf8
+from ckanext.hdxjobs.geopreview.sniff import late_type
+from ckanext.hdxjobs.geopreview.texts import as_utf8, put_type_first
 
 #: What files are called on our disk, and so what GDAL calls a layer that has no name of its own.
 STEM = "layer"
 JSON = frozenset({"GeoJSON", "GeoJSONSeq", "TopoJSON"})
+#: Formats whose drivers stumble over a byte order mark.
+NO_MARK = frozenset({"GeoJSONSeq", "TopoJSON"})
 XML = frozenset({"KML", "GPX", "GML"})
 TABLES = frozenset({"CSV", "TSV"})
 #: Parts of a Shapefile that belong to each; the map can do without them.
@@ -57,8 +60,12 @@ def place(candidate: Candidate, folder: Path) -> Placed:
     charset = None
     if candidate.format in JSON | XML | TABLES:
         charset = as_utf8(
-            target, is_xml=candidate.format in XML, may_have_mark=candidate.format != "GeoJSONSeq"
+            target, is_xml=candidate.format in XML, may_have_mark=candidate.format not in NO_MARK
         )
+    if candidate.format in JSON:
+        late = late_type(target, is_sequence=candidate.format == "GeoJSONSeq")
+        if late is not None:
+            put_type_first(target, late)
     return Placed(candidate.name, candidate.format, target, charset)
 
 

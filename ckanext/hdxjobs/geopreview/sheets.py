@@ -17,15 +17,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from ckanext.hdxjobs.geopreview import columns, coordinates, delimited, tabular
+from ckanext.hdxjobs.geopreview import columns, coordinates, tabular
 from ckanext.hdxjobs.geopreview.headings import MAX_TITLE_ROWS, are_tags, heading
 from ckanext.hdxjobs.geopreview.kinds import Kind, Kinds, is_text
+from ckanext.hdxjobs.geopreview.layout import layout, unclosed_line
 from ckanext.hdxjobs.geopreview.values import Coordinates
 
 #: Rows below titles that are looked at to find the names.
 LOOK_ROWS = MAX_TITLE_ROWS + 50
 #: Bytes of a file's start in which its layout shows.
-HEAD_BYTES = 64 * 1024
+HEAD_BYTES = 512 * 1024
 
 #: GDAL's words for what separates.
 _SEPARATORS = {",": "COMMA", ";": "SEMICOLON", "\t": "TAB", "|": "PIPE"}
@@ -145,13 +146,14 @@ def of_text(path: Path) -> Callable[[Source, Coordinates], Way]:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
         text = head.decode("utf-8", "ignore")
-        found = delimited.layout(text, whole=len(head) < HEAD_BYTES, named=named) or delimited.Layout(",")
-        line = delimited.unclosed_line(path, found.separator)
+        found = layout(text, whole=len(head) < HEAD_BYTES, named=named)
+        line = unclosed_line(path, found.separator)
         if line is not None:
             raise UnclosedError(line)
         start = len(text[: found.start].encode())
         there = f"/vsisubfile/{start},{path}" if start else str(path)
-        return Way(there, {"SEPARATOR": _SEPARATORS[found.separator], "HEADERS": "YES"}, texts=True)
+        headers = "YES" if found.is_headed else "AUTO"
+        return Way(there, {"SEPARATOR": _SEPARATORS[found.separator], "HEADERS": headers}, texts=True)
 
     return find
 

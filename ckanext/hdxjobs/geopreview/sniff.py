@@ -12,6 +12,10 @@ ZIP, GZIP, PAGE = "zip", "gzip", "page"
 
 #: Bytes that are looked at from the start, and for JSON also from the end.
 HEAD_BYTES = 64 * 1024
+#: Bytes of a table's start; the names of 2,000 columns take more than those.
+TABLE_BYTES = 512 * 1024
+#: Bytes of a JSON text in which GDAL looks for its type, and a few less.
+EARLY_BYTES = 4000
 CHUNK_BYTES = 1024**2
 
 _MAGICS = (
@@ -26,14 +30,23 @@ SQLITE_MAGIC = b"SQLite format 3\x00"
 #: The application ids of GeoPackages 1.2 and later, 1.0 and 1.1, and where a SQLite file has it.
 _GEOPACKAGE_IDS, _ID_AT = (b"GPKG", b"GP10", b"GP11"), slice(68, 72)
 
-_MAPINFO = re.compile(rb"!table\s|Version\s+\d+\s*(?:\r?\n|\r)\s*Charset\s", re.IGNORECASE)
+_MAPINFO = re.compile(
+    rb"!table\s|Version\s+\d+\s*(?:\r?\n|\r)\s*(?:Charset|Delimiter|Unique|Index|CoordSys|Columns)\s",
+    re.IGNORECASE,
+)
+#: A table of MapInfo that only says where on Earth a picture lies.
+_PICTURE_TABLE = re.compile(rb'!table\s.*^[ \t]*Type[ \t]+"?RASTER', re.DOTALL | re.MULTILINE | re.IGNORECASE)
 
 _GEOJSON_TYPES = frozenset(
     b"FeatureCollection Feature Point LineString Polygon MultiPoint MultiLineString MultiPolygon"
     b" GeometryCollection".split()
 )
 _LATE_TYPE = re.compile(rb'"type"\s*:\s*"(FeatureCollection|Feature|Topology)"')
-_FEATURES = re.compile(rb'"features"\s*:\s*\[\s*\{\s*"(?:type|geometry|properties|id|bbox)"')
+#: A first feature that is GeoJSON; those of ArcGIS servers have a geometry too, of members x and y.
+_FEATURES = re.compile(
+    rb'"features"\s*:\s*\[\s*\{\s*"(?:type|properties|id|bbox'
+    rb'|geometry"\s*:\s*(?:null\b|\{\s*"(?:type|coordinates|geometries|bbox|crs)))'
+)
 _TOKEN = re.compile(rb'[{}\[\]]|"[^"\\]*(?:\\.?[^"\\]*)*(?:"|\Z)', re.DOTALL)
 _MEMBER = re.compile(rb'"([^"\\]*)"\s*:\s*(?:"([^"\\]*)")?')
 #: GDAL reads JSON also as the argument of a function of these names.
@@ -68,7 +81,7 @@ def sniff(path: Path) -> str | None:
     if head.startswith(SQLITE_MAGIC):
         return "GeoPackage" if _is_geopackage(head) else None
     if _MAPINFO.match(head):
-        return "MapInfo"
+        return None if _PICTURE_TABLE.match(head) else "MapInfo"
     codec = charset.unicode_codec(head)
     text = _decoded(head, codec)
     start = text.lstrip(_BLANKS)[:1]
@@ -77,8 +90,31 @@ def sniff(path: Path) -> str | None:
     words = text.decode("utf-8", "replace")
     if start == b"<":
         return _xml_kind(words)
-    separator = delimited.separator(words, whole=len(head) < HEAD_BYTES)
+    if len(head) == HEAD_BYTES and not delimited.CONTROL.search(words):
+        with path.open("rb") as file:
+            head = file.read(TABLE_BYTES)
+        words = _decoded(head, codec).decode("utf-8", "replace")
+    separator = delimited.separator(words, whole=len(head) == path.stat().st_size)
     return None if separator is None else "TSV" if separator == "\t" else "CSV"
+
+
+def late_type(path: Path, *, is_sequence: bool) -> str | None:
+    """The type of a JSON text's first object where GDAL does not see it; None where it does.
+
+    Programs that sort members by their names write the type last.
+
+    :param path: a text in UTF-8 that ``sniff`` knows
+    """
+    with path.open("rb") as file:
+        text = file.read(HEAD_BYTES)
+    start = text.find(b"{")
+    members, end = _root_members(text[start:])
+    early, _ = _root_members(text[start : start + EARLY_BYTES])
+    is_seen = next(iter(members), b"") == b"type" if is_sequence else bool(early.get(b"type"))
+    if is_seen or _FEATURES.search(text[:EARLY_BYTES]):
+        return None
+    name = members.get(b"type") or _late_type(path, text[start:], None, closed=end is not None)
+    return name.decode("ascii", "replace") if name else None
 
 
 def _is_geopackage(head: bytes) -> bool:

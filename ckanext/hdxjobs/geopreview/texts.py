@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,10 +58,12 @@ def as_utf8(path: Path, *, is_xml: bool = False, may_have_mark: bool = True) -> 
     codec = charset.unicode_codec(head)
     if codec not in (None, "utf_8"):
         return _rewritten(path, Charset(charset.iconv_name(str(codec))), str(codec))
-    declared = _declared_codec(head) if is_xml else None
+    word = _declared(head) if is_xml else None
+    declared = charset.python_codec(word) if word else None
     look = _look(path)
     found, decoder = _encoding(path, look, declared)
-    is_fine = found == UTF8 and declared in (None, "utf_8", "ascii") and not (is_xml and look.broken)
+    is_said = word is None or declared in ("utf_8", "ascii")
+    is_fine = found == UTF8 and is_said and not (is_xml and look.broken)
     # Nothing may stand before an XML declaration, and no parser forgives it.
     is_fine = is_fine and not (is_xml and _LATE_DECLARATION.match(head))
     if is_fine and (codec is None or may_have_mark):
@@ -74,13 +77,15 @@ def _encoding(path: Path, look: _Look, declared: str | None) -> tuple[Charset, s
         return UTF8, "utf_8"
     if declared not in (None, "utf_8", "ascii") and not str(declared).startswith(("utf_16", "utf_32")):
         return Charset(charset.iconv_name(str(declared))), LARGER.get(str(declared), str(declared))
-    guessed = charset.guess(_sample(path))
+    # The blank ends the last word: without it, a letter there may be half a character of UTF-8.
+    guessed = charset.guess(_sample(path) + b" ")
     return guessed, codecs.lookup(guessed.name).name
 
 
-def _declared_codec(head: bytes) -> str | None:
+def _declared(head: bytes) -> str | None:
+    """The encoding that an XML text says it has, in its own word."""
     found = _DECLARATION.match(head.removeprefix(codecs.BOM_UTF8))
-    return charset.python_codec(found[1].decode()) if found else None
+    return found[1].decode() if found else None
 
 
 def _look(path: Path) -> _Look:
@@ -125,6 +130,19 @@ def _rewritten(path: Path, found: Charset, codec: str) -> Charset:
             new.write(text)
     copy.replace(path)
     return found
+
+
+def put_type_first(path: Path, name: str) -> None:
+    """Let a JSON text begin with its type, in place; the same member where it was does no harm.
+
+    :param name: the type, such as "FeatureCollection"
+    """
+    copy = path.with_name(path.name + ".typed")
+    with path.open("rb") as old, copy.open("wb") as new:
+        before, brace, after = old.read(CHUNK_BYTES).partition(b"{")
+        new.write(before + brace + f'"type":"{name}",'.encode() + after)
+        shutil.copyfileobj(old, new, CHUNK_BYTES)
+    copy.replace(path)
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
