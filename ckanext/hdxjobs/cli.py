@@ -18,7 +18,7 @@ from ckan import model
 from ckanext.hdxjobs import config, shell
 from ckanext.hdxjobs.analytics import job as analytics
 from ckanext.hdxjobs.errors import PreviewError
-from ckanext.hdxjobs.geopreview import db, hooks, mirror, record, sweep
+from ckanext.hdxjobs.geopreview import check, db, hooks, mirror, record, sweep
 from ckanext.hdxjobs.geopreview.preview import CLOCK, PREVIEW, engine, needs_migration
 from ckanext.hdxjobs.geopreview.values import State
 from ckanext.hdxjobs.messages import ENGLISH
@@ -123,6 +123,24 @@ def status(resource_id: str | None) -> None:
         click.echo(f"{state.value:12} {counts.get(state.value, 0)}")
     if waited is not None:
         click.echo(f"The oldest has waited {timedelta(seconds=int(waited.total_seconds()))}")
+
+
+@hdxjobs.command("check")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def check_(as_json: bool) -> None:
+    """Tell whether the map database, the reader of files and its sandbox are in order; exit code 1 if not."""
+    settings = config.geo_settings()
+    wanted = check.Wanted(
+        settings.loader_url, settings.sandbox, settings.reader, settings.reader_memory_bytes
+    )
+    findings = check.run(wanted)
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            click.echo(f"{'ok' if finding.ok else 'FAULT':6} {finding.part:20} {finding.detail}")
+    if not all(finding.ok for finding in findings):
+        raise SystemExit(1)
 
 
 @hdxjobs.command("sweep")

@@ -35,6 +35,7 @@ class GeoSettings:
     download_timeout_s: int
     reader_timeout_s: int
     reader_memory_bytes: int
+    reader: str
     sandbox: str
     work_folder: Path
     link_hosts_allowed: frozenset[str]
@@ -42,8 +43,8 @@ class GeoSettings:
 
     @property
     def job_timeout_s(self) -> int:
-        """RQ's own limit for the whole job: the phases' limits and two minutes to tidy up."""
-        return self.download_timeout_s + 2 * self.reader_timeout_s + 120
+        """RQ's own limit for the whole job: the phases' limits, two readers, and two minutes to tidy up."""
+        return self.download_timeout_s + 4 * self.reader_timeout_s + 120
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,7 @@ def geo_settings() -> GeoSettings:
         download_timeout_s=number("download_timeout_s"),
         reader_timeout_s=number("reader_timeout_s"),
         reader_memory_bytes=number("reader_memory_bytes"),
+        reader=str(_option("reader")),
         sandbox=str(_option("sandbox")),
         work_folder=Path(str(_option("geopreview.work_folder") or tempfile.gettempdir())),
         link_hosts_allowed=frozenset(hosts if isinstance(hosts, list) else str(hosts or "").split()),

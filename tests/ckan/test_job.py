@@ -16,7 +16,7 @@ from ckan import model
 from werkzeug.datastructures import FileStorage
 
 from ckanext.hdxjobs.errors import FetchError
-from ckanext.hdxjobs.geopreview import attempt, job, mirror, record
+from ckanext.hdxjobs.geopreview import attempt, job, lock, mirror, record
 from ckanext.hdxjobs.geopreview.values import Progress
 
 Call = Callable[..., Any]
@@ -329,9 +329,9 @@ def test_never_two_imports_of_one_resource_at_once(
     dataset: dict[str, Any], call: Call, geo_url: str, row: Callable[[str], dict[str, Any]], monkeypatch: Any
 ) -> None:
     """Another process, overtaken or frozen, still holds the resource: this job steps back for a while."""
-    monkeypatch.setattr(job, "LOCK_WAIT_S", 0)
+    monkeypatch.setattr(lock, "WAIT_S", 0)
     resource = call("resource_create", package_id=dataset["id"], upload=upload(TOWNS))
-    with job.alone(resource["id"], geo_url):
+    with lock.alone(resource["id"], geo_url):
         job.run_preview(resource["id"], 1)
         found = row(resource["id"])
         assert (found["state"], found["error_code"]) == ("retrying", "interrupted")

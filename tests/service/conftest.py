@@ -155,9 +155,15 @@ def download(tmp_path: Path) -> Callable[..., Download]:
 
 
 @pytest.fixture
-def readers() -> Iterator[reader.Readers]:
+def preferred() -> str:
+    """The reader that is asked first; a test may name the other one."""
+    return "pyogrio"
+
+
+@pytest.fixture
+def readers(preferred: str) -> Iterator[reader.Readers]:
     """The parsers of a job."""
-    with reader.Readers(LIMITS) as found:
+    with reader.Readers(LIMITS, preferred=preferred) as found:
         yield found
 
 

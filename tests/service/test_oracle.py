@@ -8,7 +8,7 @@ Differences on purpose, each with its reason:
 - whole numbers are bigint, and numbers double precision, whatever their width in the file: ogr2ogr makes numeric of
   a Shapefile's, which MVT does not know, and integer of small ones;
 - binary fields are left out, with a warning: they say nothing on a map;
-- whole numbers of 64 bits in a MapInfo file: GDAL 3.6 refuses the file, 3.12 reads it;
+- whole numbers of 64 bits in a MapInfo file: GDAL 3.6 refuses the file, 3.12 reads it; its booleans are texts in 3.6;
 - a date or moment that a driver of GDAL 3.6 reads as text (CSV) is one where GDAL 3.12 knows better.
 """
 
@@ -119,8 +119,8 @@ MAKERS = (
     projected_shapefile,
     of_all_types("GPKG", ".gpkg"),
     of_all_types("FlatGeobuf", ".fgb", layer_options={"SPATIAL_INDEX": "NO"}),
-    of_all_types("MapInfo File", ".tab", without=["large"]),
-    of_all_types("MapInfo File", ".mif", without=["large"]),
+    of_all_types("MapInfo File", ".tab", without=["large", "flag"]),
+    of_all_types("MapInfo File", ".mif", without=["large", "flag"]),
     of_all_types("OpenFileGDB", ".gdb"),
     of_all_types("GeoJSON", ".geojson"),
     a_text(LINES, "towns.geojsonl"),
@@ -159,6 +159,7 @@ def oracle(geo, tmp_path):
     return run
 
 
+@pytest.mark.parametrize("preferred", ["pyogrio", "ogr2ogr"])
 @pytest.mark.parametrize("maker", MAKERS, ids=lambda maker: maker.__name__)
 def test_rows_fields_and_geometry_equal_those_of_ogr2ogr(geo, imported, oracle, tmp_path, maker):
     content, name = maker(tmp_path / "make")

@@ -18,9 +18,10 @@ Beside the hallway: ``attempt`` (a worker's changes of the row), ``pulse`` (its 
 ``charset``, ``sheets`` with ``layout``, ``headings``, ``kinds``, ``tabular`` and ``coordinates`` (tables), and ``shapes``, which is made of ``wkb``, ``mending``,
 ``curves``, ``seam``, ``books`` and ``extent`` (what runs in the child process, behind ``cage``, ``landlock`` and
 ``seccomp``), and ``reader`` (the parent's side of it); ``storages``, ``courier``, ``headers`` (where files are and how links are fetched), ``permit``
-and ``handover`` (an upload by way of the site); ``sniff``, ``delimited``, ``foreign``, ``unzip``, ``guard``
+and ``handover`` (an upload by way of the site); ``sniff``, ``delimited``, ``foreign``, ``references``, ``unzip``, ``guard``
 (suspicion); ``archive``, ``companions``, ``shapefile``, ``texts``, ``place`` (from a download to files that a
 driver can open, in UTF-8); ``rows``, ``transfer`` (binary COPY); ``pyramid``, ``thinning``, ``cutting``,
 ``bake`` (what preparing is made of); ``answer``, ``legacy`` (the words of the status and of old clients);
-``preview``, ``db`` (the two databases); ``rules``, ``formats``, ``remedies``, ``verdicts``, ``values``.
+``preview``, ``db`` (the two databases); ``translate``, ``child`` and ``launcher`` (readers as the parent
+sees them), ``check`` (their state), ``lock``; ``rules``, ``formats``, ``remedies``, ``verdicts``, ``values``.
 """

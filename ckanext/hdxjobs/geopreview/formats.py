@@ -6,7 +6,7 @@ really is, ``sniff`` finds in its bytes.  docs/formats.rst is made from this tab
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -58,3 +58,11 @@ _TABLE = (
 # fmt: on
 
 FORMATS: dict[str, Format] = {row.name: row for row in _TABLE}
+
+#: What another program translates a file into for us, because it keeps the most: see ``translate``.
+COPY = FORMATS["GeoPackage"]
+
+
+def copied(format_: Format) -> Format:
+    """What a file is once it was translated: the copy's format, with the layers and columns it had."""
+    return replace(COPY, single=format_.single, tabular=format_.tabular)

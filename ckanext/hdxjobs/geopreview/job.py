@@ -6,27 +6,23 @@ The only module that knows the order of the steps, owns the work folder and judg
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import rq
 from rq.timeouts import JobTimeoutException
 
 from ckanext.hdxjobs import config
-from ckanext.hdxjobs.errors import LoadError, PreviewError, Superseded
+from ckanext.hdxjobs.errors import DetectError, LoadError, PreviewError, Superseded
 from ckanext.hdxjobs.geopreview import (
     attempt,
-    db,
     detect,
     fetch,
     load,
+    lock,
     mirror,
     prepare,
     publish,
@@ -41,6 +37,7 @@ from ckanext.hdxjobs.geopreview.pulse import Pulse
 from ckanext.hdxjobs.geopreview.reader import Limits, Readers
 from ckanext.hdxjobs.geopreview.values import (
     Amount,
+    Download,
     Layer,
     Notice,
     Outcome,
@@ -60,9 +57,6 @@ _PR_SET_PDEATHSIG = 1
 UNPREPARED_S = 3600
 MAX_PREPARE_ATTEMPTS = 3
 
-#: Seconds to wait for another import of the same resource to notice that it was overtaken.
-LOCK_WAIT_S = 30
-
 
 def run_preview(resource_id: str, generation: int) -> None:
     """Make a preview; what the bell on geo_q calls.  Does nothing when the row does not wait for it."""
@@ -74,7 +68,7 @@ def run_preview(resource_id: str, generation: int) -> None:
     settings = config.geo_settings()
     started = time.monotonic()
     try:
-        with Pulse(claim) as pulse, alone(resource_id, settings.loader_url):
+        with Pulse(claim) as pulse, lock.alone(resource_id, settings.loader_url):
             outcome = _import(claim, settings, pulse)
     except Superseded:
         _leave(claim, settings.loader_url)
@@ -99,11 +93,26 @@ def _import(claim: Claim, settings: config.GeoSettings, pulse: Pulse) -> Outcome
         timeout_s=settings.reader_timeout_s,
         memory_bytes=settings.reader_memory_bytes,
         sandbox=settings.sandbox,
+        copy_bytes=settings.max_unpacked_bytes,
     )
-    with workplace.made(settings.work_folder) as folder, Readers(limits) as readers:
-        layers, notices = _layers(claim, settings, pulse, readers, folder)
-        with pulse.phase(Phase.LOAD):
-            tables = _load(layers, settings, pulse, readers)
+    with (
+        workplace.made(settings.work_folder) as folder,
+        Readers(limits, preferred=settings.reader) as readers,
+    ):
+        download = _download(claim, settings, pulse, folder)
+        try:
+            tables, notices = _tables(download, settings, pulse, readers, folder / "first")
+        except DetectError as error:
+            if not readers.turn():
+                raise
+            log.warning("Preview of %s: %s in the middle, once more", claim.resource_id, error.code)
+            publish.discard(
+                resource_id=claim.resource_id, generation=claim.generation, dsn=settings.loader_url
+            )
+            try:
+                tables, notices = _tables(download, settings, pulse, readers, folder / "second")
+            except DetectError as again:
+                raise error from again
         with pulse.phase(Phase.PUBLISH):
             tile_sets = publish.publish(
                 tables, resource_id=claim.resource_id, generation=claim.generation, dsn=settings.loader_url
@@ -111,11 +120,9 @@ def _import(claim: Claim, settings: config.GeoSettings, pulse: Pulse) -> Outcome
     return Outcome(tile_sets, (*notices, *(notice for table in tables for notice in table.notices)))
 
 
-def _layers(
-    claim: Claim, settings: config.GeoSettings, pulse: Pulse, readers: Readers, folder: Path
-) -> tuple[tuple[Layer, ...], tuple[Notice, ...]]:
+def _download(claim: Claim, settings: config.GeoSettings, pulse: Pulse, folder: Path) -> Download:
     with pulse.phase(Phase.FETCH):
-        download = fetch.fetch(
+        return fetch.fetch(
             source.find(claim.resource_id, claim.generation),
             folder=folder,
             max_bytes=settings.max_download_bytes,
@@ -126,8 +133,15 @@ def _layers(
             proxy=settings.download_proxy,
             progress=pulse.progress,
         )
+
+
+def _tables(
+    download: Download, settings: config.GeoSettings, pulse: Pulse, readers: Readers, folder: Path
+) -> tuple[list[Table], tuple[Notice, ...]]:
+    """All that is loaded, and what is to be said about the file as a whole."""
+    folder.mkdir(mode=0o700)
     with pulse.phase(Phase.DETECT):
-        return detect.detect(
+        layers, notices = detect.detect(
             download,
             folder=folder,
             max_unpacked_bytes=settings.max_unpacked_bytes,
@@ -135,6 +149,8 @@ def _layers(
             formats=rules.chosen_formats(config.formats()),
             readers=readers,
         )
+    with pulse.phase(Phase.LOAD):
+        return _load(layers, settings, pulse, readers), notices
 
 
 def _load(
@@ -253,34 +269,6 @@ def _tidy(claim: Claim, dsn: str, *, everything: bool) -> None:
             claim.generation,
             error.code,
         )
-
-
-@contextmanager
-def alone(resource_id: str, dsn: str) -> Iterator[None]:
-    """Never two imports of one resource at once: a lock that vanishes with this process.
-
-    :raises LoadError: code "interrupted" when another import does not end
-    """
-    number = int.from_bytes(
-        hashlib.sha256(f"hdxjobs.import:{resource_id}".encode()).digest()[:8], "big", signed=True
-    )
-    with db.session(dsn, error=LoadError) as connection:
-        with connection.cursor() as cursor:
-            if not _locked(cursor, number):
-                raise LoadError("interrupted")
-        connection.commit()
-        yield
-
-
-def _locked(cursor: Any, number: int) -> bool:
-    until = time.monotonic() + LOCK_WAIT_S
-    while True:
-        cursor.execute(db.queries()["try_import_lock"], {"number": number})
-        if (cursor.fetchone() or (False,))[0]:
-            return True
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.5)
 
 
 def _die_with_worker() -> None:

@@ -116,11 +116,12 @@ def conversation(
     """The file's answers: each request that is sent in gives the next one; a refusal is the last."""
     pyogrio = load_gdal(setup["driver"], setup["encoding"])
     from ckanext.hdxjobs.geopreview import parsing  # noqa: PLC0415 (it loads GDAL's Python side)
-    from ckanext.hdxjobs.geopreview.formats import FORMATS  # noqa: PLC0415
+    from ckanext.hdxjobs.geopreview.formats import FORMATS, copied  # noqa: PLC0415
     from ckanext.hdxjobs.geopreview.values import Coordinates  # noqa: PLC0415
 
     path, label = Path(setup["path"]), setup["format"]
-    file = parsing.File(path, FORMATS[label], Coordinates(**setup["coordinates"]))
+    format_ = copied(FORMATS[label]) if setup["is_copy"] else FORMATS[label]
+    file = parsing.File(path, format_, Coordinates(**setup["coordinates"]))
     report: dict[str, Any] = {}
     while True:
         request = yield report

@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyogrio
 from pyogrio.raw import open_arrow
 
-from ckanext.hdxjobs.geopreview import charset, columns, sheets, tabular
+from ckanext.hdxjobs.errors import N_
+from ckanext.hdxjobs.geopreview import charset, columns, references, sheets, tabular
 from ckanext.hdxjobs.geopreview.books import Tally
 from ckanext.hdxjobs.geopreview.crs import SourceCrs, source_crs
 from ckanext.hdxjobs.geopreview.formats import Format
@@ -117,6 +118,9 @@ class File:
 
     def inspect(self) -> dict[str, Any]:
         """Describe each layer: name, type, CRS, count, fields, encoding."""
+        if self._format.name == "GeoPackage" and (foreign := references.foreign_table(self._path)):
+            code, reason = "unreadable", N_("its table {table} reads from outside the file")
+            raise UnfitError(code, format="GeoPackage", reason=reason, table=foreign)
         encoding = charset.UTF8
         if self._format.name == "Shapefile":
             encoding = charset.of_dbf(self._path.with_suffix(".dbf"))
@@ -154,11 +158,11 @@ class File:
         return _Opened(name, meta, reader.schema, first, batches, None)
 
     def _table(self, name: str | None, stack: contextlib.ExitStack) -> _Opened:
-        way = sheets.of_workbook if self._format.name == "XLSX" else sheets.of_text
         source = functools.partial(self._source, name)
         held_bytes = HELD_TABLE_BYTES if self._format.single else 0
         table = self._tables.setdefault(
-            name, sheets.Table(source, self._named, way(self._path), held_bytes=held_bytes)
+            name,
+            sheets.Table(source, self._named, sheets.way(self._path, self._format), held_bytes=held_bytes),
         )
         try:
             sheet = table.open(stack)
@@ -166,8 +170,8 @@ class File:
             code, there = "column-missing", ", ".join(missing.names[:SHOWN_COLUMNS])
             raise UnfitError(code, name=str(missing), columns=there) from missing
         except sheets.UnclosedError as unclosed:
-            code, reason = "unreadable", f"a quotation mark that opens in line {unclosed.line} never closes"
-            raise UnfitError(code, format=self._format.name, reason=reason) from unclosed
+            code, reason = "unreadable", N_("a quotation mark that opens in line {line} never closes")
+            raise UnfitError(code, format=self._format.name, reason=reason, line=unclosed.line) from unclosed
         return _Opened(
             name, sheet.meta, sheet.schema, sheet.first, sheet.batches, None, sheet.rows, sheet.kinds
         )

@@ -10,6 +10,7 @@ from ckanext.hdxjobs.errors import N_, DetectError
 from ckanext.hdxjobs.geopreview.archive import Candidate
 from ckanext.hdxjobs.geopreview.charset import Charset
 from ckanext.hdxjobs.geopreview.formats import FORMATS
+from ckanext.hdxjobs.geopreview.references import defuse_crs
 from ckanext.hdxjobs.geopreview.shapefile import missing_bytes, write_index
 from ckanext.hdxjobs.geopreview.sniff import late_type
 from ckanext.hdxjobs.geopreview.texts import as_utf8, put_type_first
@@ -63,6 +64,7 @@ def place(candidate: Candidate, folder: Path) -> Placed:
             target, is_xml=candidate.format in XML, may_have_mark=candidate.format not in NO_MARK
         )
     if candidate.format in JSON:
+        defuse_crs(target)
         late = late_type(target, is_sequence=candidate.format == "GeoJSONSeq")
         if late is not None:
             put_type_first(target, late)

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from ckanext.hdxjobs.geopreview import columns, coordinates, tabular
+from ckanext.hdxjobs.geopreview.formats import Format
 from ckanext.hdxjobs.geopreview.headings import MAX_TITLE_ROWS, are_tags, heading
 from ckanext.hdxjobs.geopreview.kinds import Kind, Kinds, is_text
 from ckanext.hdxjobs.geopreview.layout import layout, unclosed_line
@@ -139,7 +140,17 @@ class Table:
         return Sheet(meta, schema, first, _with(first, batches), rows, {})
 
 
-def of_text(path: Path) -> Callable[[Source, Coordinates], Way]:
+def way(path: Path, format_: Format) -> Callable[[Source, Coordinates], Way]:
+    """What finds out how a table is opened."""
+    if "CSV" in format_.drivers:
+        return _of_text(path)
+    if "XLSX" in format_.drivers:
+        return _of_workbook(path)
+    # A copy that another program made: the names are found, and the texts of a table of text still are texts.
+    return lambda _, __: Way(str(path), {}, texts=format_.single)
+
+
+def _of_text(path: Path) -> Callable[[Source, Coordinates], Way]:
     """How a table of delimited text is opened: its separator, and where it begins below a title."""
 
     def find(_: Source, named: Coordinates) -> Way:
@@ -158,7 +169,7 @@ def of_text(path: Path) -> Callable[[Source, Coordinates], Way]:
     return find
 
 
-def of_workbook(path: Path) -> Callable[[Source, Coordinates], Way]:
+def _of_workbook(path: Path) -> Callable[[Source, Coordinates], Way]:
     """How a sheet is opened; GDAL finds the names where all of them are texts and no value below is."""
 
     def find(source: Source, named: Coordinates) -> Way:

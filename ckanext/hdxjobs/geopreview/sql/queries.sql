@@ -15,6 +15,12 @@ INSERT INTO hdxjobs.schema_version (version)
 VALUES (%(version)s)
 ON CONFLICT (version) DO NOTHING;
 
+-- name: versions
+SELECT
+    current_setting('server_version'),
+    (SELECT e.extversion FROM pg_extension AS e WHERE e.extname = 'postgis'),
+    (SELECT max(v.version) FROM hdxjobs.schema_version AS v);
+
 -- name: overtaken
 SELECT live_gen >= %(generation)s OR tombstone_gen >= %(generation)s
 FROM hdxjobs.resource
