@@ -185,7 +185,7 @@ def test_any_table_has_its_rows_placed_or_not() -> None:
 def _angles_are_numbers(text: str) -> None:
     value = tabular.angle(text)
     assert math.isnan(value) or math.isfinite(value)
-    assert coordinates.words(text) == [word for word in coordinates.words(text) if word]
+    assert list(coordinates.words(text)) == [word for word in coordinates.words(text) if word]
 
 
 def test_any_text_is_an_angle_or_none() -> None:

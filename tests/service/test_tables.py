@@ -77,6 +77,74 @@ def test_a_value_that_comes_late_and_does_not_fit_makes_the_column_text(imported
     assert result.rows("code")[-1] == ("A7",)
 
 
+def fields_of(result):
+    return [(field.name, field.type) for field in result.tile_sets[0].fields]
+
+
+def test_values_that_a_number_would_falsify_stay_text(imported):
+    text = "id,phone,country,lat,lon\n12345678901234567890,+254701234567,NO,1,2\n"
+    result = imported(text.encode(), name="ids.csv")
+    assert result.rows("id", "phone", "country") == [("12345678901234567890", "+254701234567", "NO")]
+
+
+def test_tags_of_hxl_do_not_make_numbers_text(imported):
+    text = "Place,N,E,People\n#loc+name,#geo+lat,#geo+lon,#population\nA,-1.3,36.8,5\n"
+    result = imported(text.encode(), name="hxl.csv")
+    assert fields_of(result) == [
+        ("Place", "string"),
+        ("N", "number"),
+        ("E", "number"),
+        ("People", "integer"),
+    ]
+    assert result.rows("Place", "People") == [("#loc+name", None), ("A", 5)]
+
+
+def test_a_table_below_its_title_has_its_own_names_and_types(imported):
+    book = build.workbook(
+        {"T": [["Towns of Kenya", "2026"], ["name", "lat", "lon", "people"], ["A", -1.3, 36.8, 5]]}
+    )
+    result = imported(book, name="book.xlsx")
+    assert fields_of(result) == [
+        ("name", "string"),
+        ("lat", "number"),
+        ("lon", "number"),
+        ("people", "integer"),
+    ]
+    assert result.rows("name", "people") == [("A", 5)]
+
+
+def test_columns_beyond_the_two_thousandth_are_read(imported):
+    names = ",".join(f"c{n}" for n in range(2100))
+    result = imported(f"{names},lat,lon\n{',' * 2100}-1.3,36.8\n".encode(), name="wide.csv")
+    assert result.lonlat() == ["POINT(36.8 -1.3)"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "code", "count", "example"),
+    [
+        ("Nobody knows,0,0\nNairobi,-1.3,36.8\n", "at-zero", 1, "feature 1"),
+        ("Sydney,151.2,-33.9\n", "coordinates-swapped", 0, ""),
+    ],
+)
+def test_doubtful_coordinates_are_told(imported, rows, code, count, example):
+    (notice,) = imported(f"name,lat,lon\n{rows}".encode(), name="towns.csv").notices
+    assert (notice.code, notice.count, notice.example) == (code, count, example)
+
+
+def test_a_quotation_mark_that_never_closes_is_told_with_its_line(named):
+    with pytest.raises(errors.DetectError) as caught:
+        named(TOWNS + '"Nakuru,-0.3,36.1\n', Coordinates(latitude="north", longitude="east"))
+    assert caught.value.params["line"] == "4"
+    assert "never closes" in caught.value.params["reason"]
+
+
+def test_a_table_too_large_to_be_kept_is_read_twice_to_the_same_end(imported):
+    # 140 MB as texts, in rows that a tile can do without.
+    rows = f"{'x' * 1_000_000},-1.3,36.8\n" * 140
+    result = imported(f"text,lat,lon\n{rows}".encode(), name="large.csv")
+    assert len(result.rows("lat")) == 140
+
+
 def test_points_of_a_table_lie_where_its_columns_say(imported):
     result = imported(b"name,lat,lon\nNairobi,-1.3,36.8\n", name="towns.csv")
     assert result.lonlat() == ["POINT(36.8 -1.3)"]

@@ -66,6 +66,19 @@ def test_a_pair_has_the_same_other_words():
     assert (pair.latitude, pair.longitude) == (0, 2)
 
 
+def test_a_name_that_says_both_words_is_no_pair_of_its_own():
+    pair = found(["lat_lon", "latitude_of_site", "lon"])
+
+    assert (pair.latitude, pair.longitude) == (0, 2)
+    assert found(["lat_lon"]) is None
+
+
+def test_thousands_of_pairs_are_no_burden():
+    pair = found(["a_lat", "b_lon"] * 20_000)
+
+    assert (pair.latitude, pair.longitude) == (0, 1)
+
+
 def test_numbers_of_x_and_y_may_be_anything():
     assert not found(["x", "y"]).stated
     assert found(["lat", "lon"]).stated

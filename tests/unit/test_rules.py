@@ -171,3 +171,9 @@ def test_lines_and_areas_are_served_as_deep_as_their_detail_goes(detail_m, zoom)
 
 def test_a_name_of_nothing_but_a_nul_is_no_name() -> None:
     assert [field.key for field in rules.make_fields([("\0", "string")])] == ["field_1"]
+
+
+def test_thousands_of_twins_get_keys_of_their_own():
+    fields = rules.make_fields(("name", "string") for _ in range(20_000))
+    assert fields[-1].key == "name_20000"
+    assert len({field.key for field in fields}) == 20_000

@@ -15,11 +15,12 @@ The hallway, in the order a file walks it (the alphabet hides it)::
 
 Beside the hallway: ``attempt`` (a worker's changes of the row), ``pulse`` (its heartbeat), ``mirror``
 (extras, search index, view), ``sweep`` (the janitor); ``parser`` with ``parsing``, ``columns``, ``crs``,
-``charset``, ``tabular`` with ``coordinates``, and ``shapes``, which is made of ``wkb``, ``ewkb``,
-``mending``, ``overlaps``, ``curves``, ``seam``, ``books`` and ``extent`` (what runs in the child process,
-behind ``cage``, ``landlock`` and ``seccomp``), and ``reader`` (the parent's side of it); ``storages``,
-``courier``, ``headers`` (where files are and how links are fetched), ``permit`` and ``handover`` (an upload
-by way of the site); ``sniff``, ``delimited``, ``foreign``, ``references``, ``unzip``, ``guard``
+``charset``, ``sheets`` with ``layout``, ``headings``, ``kinds``, ``tabular`` and ``coordinates`` (tables),
+and ``shapes``, which is made of ``wkb``, ``ewkb``, ``mending``, ``overlaps``, ``curves``, ``seam``, ``books``
+and ``extent`` (what runs in the child process, behind ``cage``, ``landlock`` and ``seccomp``), and ``reader``
+(the parent's side of it); ``storages``, ``courier``, ``headers`` (where files are and how links are fetched),
+``permit`` and ``handover`` (an upload by way of the site); ``sniff``, ``delimited``, ``foreign``,
+``references``, ``unzip``, ``guard``
 (suspicion); ``archive``, ``companions``, ``shapefile``, ``texts``, ``place`` (from a download to files that a
 driver can open, in UTF-8); ``rows``, ``transfer`` (binary COPY); ``outline``, ``pyramid``, ``thinning``,
 ``cutting``, ``slimming``, ``descent``, ``hands``, ``bake`` (what preparing is made of); ``answer``, ``legacy``

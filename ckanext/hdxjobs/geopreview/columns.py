@@ -7,12 +7,16 @@ datetime, time, json.  Binary fields have no kind and are left out.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from ckanext.hdxjobs.geopreview.kinds import Kind
+
+NO_KINDS: Mapping[int, Kind] = {}
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,11 @@ class Column:
     convert: Callable[[pa.Array], pa.Array]
 
 
-def describe(schema: pa.Schema, *, has_geometry: bool, without: int | None = None) -> dict[str, Any]:
+def describe(
+    schema: pa.Schema, *, has_geometry: bool, without: int | None = None, kinds: Mapping[int, Kind] = NO_KINDS
+) -> dict[str, Any]:
     """Names and kinds of the fields in order, and the names of those left out."""
-    kept = plan(schema, has_geometry=has_geometry, without=without)
+    kept = plan(schema, has_geometry=has_geometry, without=without, kinds=kinds)
     indexes = {column.index for column in kept}
     return {
         "kept": [
@@ -48,13 +54,16 @@ def describe(schema: pa.Schema, *, has_geometry: bool, without: int | None = Non
     }
 
 
-def plan(schema: pa.Schema, *, has_geometry: bool, without: int | None = None) -> list[Column]:
+def plan(
+    schema: pa.Schema, *, has_geometry: bool, without: int | None = None, kinds: Mapping[int, Kind] = NO_KINDS
+) -> list[Column]:
     """The fields that can be streamed; GDAL puts the fid first and the geometry last.
 
     :param without: the index of a column that is no field, because it is drawn
+    :param kinds: of columns, by index, that are texts to GDAL and something else to people
     """
     found = (
-        _column(index, schema.field(index))
+        _column(index, schema.field(index), kinds.get(index))
         for index in _field_indexes(schema, has_geometry)
         if index != without
     )
@@ -65,7 +74,9 @@ def _field_indexes(schema: pa.Schema, has_geometry: bool) -> range:
     return range(1, len(schema) - (1 if has_geometry else 0))
 
 
-def _column(index: int, field: pa.Field) -> Column | None:
+def _column(index: int, field: pa.Field, known: Kind | None) -> Column | None:
+    if known is not None:
+        return Column(index, field.name, known.name, known.arrow, known.convert)
     kind, arrow, convert = _kind(field)
     return Column(index, field.name, kind, arrow, convert) if kind else None
 
@@ -109,14 +120,18 @@ def clean_text(array: pa.Array) -> pa.Array:
     """Valid UTF-8 without NUL, which PostgreSQL's texts cannot hold."""
     if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
         array = array.cast(pa.string())
+    return pc.replace_substring(valid_text(array), pattern="\0", replacement="")
+
+
+def valid_text(array: pa.Array) -> pa.Array:
+    """Texts in valid UTF-8; what is none is replaced."""
     try:
-        array = array.cast(pa.binary()).cast(pa.string())
+        return array.cast(pa.binary()).cast(pa.string())
     except pa.ArrowInvalid:
         raw = array.cast(pa.binary()).to_pylist()
-        array = pa.array(
+        return pa.array(
             [None if value is None else value.decode("utf-8", "replace") for value in raw], pa.string()
         )
-    return pc.replace_substring(array, pattern="\0", replacement="")
 
 
 def _lists_as_json(array: pa.Array) -> pa.Array:

@@ -5,6 +5,7 @@ Pure: names and a few values in, column numbers out.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
@@ -31,12 +32,14 @@ class ColumnMissingError(Exception):
     """The publisher named a column that is not there."""
 
 
-def words(name: str) -> list[str]:
+# Each name is asked for by several rules, and each row above a table may be the one of names.
+@functools.lru_cache(maxsize=2**15)
+def words(name: str) -> tuple[str, ...]:
     """A name in words: without accents, lower case, parted at signs and at capitals."""
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
     bare = "".join(c for c in unicodedata.normalize("NFKD", parted) if not unicodedata.combining(c))
     plain = unicodedata.normalize("NFC", bare).replace("_", " ").lower()
-    return re.findall(r"\w+", plain.replace("ł", "l").replace("ß", "ss"))
+    return tuple(re.findall(r"\w+", plain.replace("ł", "l").replace("ß", "ss")))
 
 
 def _known(listed: str) -> frozenset[str]:
@@ -144,20 +147,37 @@ def _by_words(names: Sequence[str]) -> Found | None:
         for n, found in enumerate(split)
         for rest in _rest(found, names[n], LONGITUDE, LONGITUDE_PHRASES)
     ]
-    pairs = [
-        (left != right, len(left) + len(right), number, other)
-        for number, left in latitudes
-        for other, right in longitudes
-        if number != other
-    ]
+    pairs = _alike(latitudes, longitudes) or _plainest(latitudes, longitudes)
     if not pairs:
         return None
-    _, _, latitude, longitude = min(pairs)
+    _, latitude, longitude = min(pairs)
     return Found(latitude, longitude)
 
 
+#: A column whose name says one of the words, and what else it says.
+_Named = tuple[int, tuple[str, ...]]
+
+
+def _alike(latitudes: Sequence[_Named], longitudes: Sequence[_Named]) -> list[tuple[int, int, int]]:
+    """Pairs whose names say the same else: (words, latitude, longitude)."""
+    by_rest: dict[tuple[str, ...], int] = {}
+    for other, rest in longitudes:
+        by_rest.setdefault(rest, other)
+    return [
+        (2 * len(rest), number, by_rest[rest])
+        for number, rest in latitudes
+        if by_rest.get(rest, number) != number
+    ]
+
+
+def _plainest(latitudes: Sequence[_Named], longitudes: Sequence[_Named]) -> list[tuple[int, int, int]]:
+    """Pairs of the plainest names; two of each, for a name may say both words.  A table may have thousands."""
+    left, right = (sorted((len(rest), n) for n, rest in each)[:2] for each in (latitudes, longitudes))
+    return [(some + more, number, other) for some, number in left for more, other in right if number != other]
+
+
 def _rest(
-    found: list[str], name: str, known: frozenset[str], phrases: Iterable[str]
+    found: tuple[str, ...], name: str, known: frozenset[str], phrases: Iterable[str]
 ) -> list[tuple[str, ...]]:
     """What else a name says beside the word; nothing where it does not say the word."""
     whole = "".join(found)

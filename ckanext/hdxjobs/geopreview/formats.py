@@ -51,8 +51,8 @@ _TABLE = (
     Format("FileGDB", ("OpenFileGDB",), ".gdb", (".gdb", ".gdb.zip"), ("gdb", "filegdb", "geodatabase", "file geodatabase", "esri geodatabase")),
     Format("MapInfo", ("MapInfo File",), ".tab", (".tab", ".mif"), ("tab", "mif", "mapinfo", "mapinfo tab", "mapinfo mif"), single=True),
     Format("GML", ("GML",), ".gml", (".gml",), ("gml", "application/gml+xml"), parsed=True, options=(("DOWNLOAD_SCHEMA", "NO"), ("WRITE_GFS", "NO"))),
-    Format("CSV", ("CSV",), ".csv", (".csv",), ("csv", "text/csv"), single=True, parsed=True, tabular=True, options=(("AUTODETECT_TYPE", "YES"), ("AUTODETECT_SIZE_LIMIT", "0"), ("EMPTY_STRING_AS_NULL", "YES"))),
-    Format("TSV", ("CSV",), ".tsv", (".tsv",), ("tsv", "text/tab-separated-values"), single=True, parsed=True, tabular=True, options=(("AUTODETECT_TYPE", "YES"), ("AUTODETECT_SIZE_LIMIT", "0"), ("EMPTY_STRING_AS_NULL", "YES"))),
+    Format("CSV", ("CSV",), ".csv", (".csv",), ("csv", "text/csv"), single=True, parsed=True, tabular=True, options=(("EMPTY_STRING_AS_NULL", "YES"), ("MAX_LINE_SIZE", "-1"))),
+    Format("TSV", ("CSV",), ".tsv", (".tsv",), ("tsv", "text/tab-separated-values"), single=True, parsed=True, tabular=True, options=(("EMPTY_STRING_AS_NULL", "YES"), ("MAX_LINE_SIZE", "-1"))),
     Format("XLSX", ("XLSX",), ".xlsx", (".xlsx",), ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), parsed=True, tabular=True),
 )
 # fmt: on

@@ -6,12 +6,13 @@ Imported by ``parser`` only, after GDAL's drivers were narrowed to one.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,10 +21,11 @@ import pyogrio
 from pyogrio.raw import open_arrow
 
 from ckanext.hdxjobs.errors import N_
-from ckanext.hdxjobs.geopreview import charset, columns, coordinates, references, tabular
+from ckanext.hdxjobs.geopreview import charset, columns, references, sheets, tabular
 from ckanext.hdxjobs.geopreview.books import Tally
 from ckanext.hdxjobs.geopreview.crs import SourceCrs, source_crs
 from ckanext.hdxjobs.geopreview.formats import Format
+from ckanext.hdxjobs.geopreview.kinds import Kind
 from ckanext.hdxjobs.geopreview.shapes import Shapes, bounds
 from ckanext.hdxjobs.geopreview.values import Coordinates
 
@@ -41,10 +43,14 @@ READ_ERRORS = (
 
 #: Columns that are named where one is missing.
 SHOWN_COLUMNS = 12
+#: Columns that GDAL reads of a table of text; what comes behind is lost without a word.
+MAX_TABLE_COLUMNS = 10_000
 #: Rows in a batch.
 BATCH_ROWS = 16_384
 #: Bytes of a file up to which its layers, once opened for describing, all stay open for streaming.
 HELD_BYTES = 64 * 1024**2
+#: Bytes of a table of text up to which it is parsed once only; of those of a workbook there may be many.
+HELD_TABLE_BYTES = 128 * 1024**2
 
 
 class UnfitError(Exception):
@@ -62,6 +68,7 @@ class _Opened:
 
     :ivar name: as GDAL lists it; None: the file's only one
     :ivar batches: all of them, the one that was looked at included
+    :ivar kinds: of columns that are texts to GDAL and something else to people
     """
 
     name: str | None
@@ -71,6 +78,7 @@ class _Opened:
     batches: Iterator[pa.RecordBatch]
     crs: SourceCrs | None
     rows: tabular.Rows | None = None
+    kinds: Mapping[int, Kind] = field(default_factory=dict)
 
     @property
     def has_geometry(self) -> bool:
@@ -85,7 +93,8 @@ class _Opened:
     @property
     def fields(self) -> dict[str, Any]:
         """What ``columns`` needs to know."""
-        return {"has_geometry": self.has_geometry, "without": self.rows.without if self.rows else None}
+        without = self.rows.without if self.rows else None
+        return {"has_geometry": self.has_geometry, "without": without, "kinds": self.kinds}
 
     def blobs(self, batch: pa.RecordBatch) -> pa.Array:
         """Well-known binary of a batch's rows."""
@@ -105,7 +114,9 @@ class File:
         self._path = path
         self._format = format_
         self._named = named
+        pyogrio.set_gdal_config_options({"OGR_CSV_MAX_FIELD_COUNT": MAX_TABLE_COLUMNS})
         self._options = dict(format_.options)
+        self._tables: dict[str | None, sheets.Table] = {}
         self._held: dict[str | None, tuple[contextlib.ExitStack, _Opened]] = {}
 
     def inspect(self) -> dict[str, Any]:
@@ -138,36 +149,56 @@ class File:
         return [str(name) for name in pyogrio.list_layers(self._path)[:, 0]]
 
     def _open(self, name: str | None, stack: contextlib.ExitStack) -> _Opened:
-        source = open_arrow(
-            self._path, layer=name, use_pyarrow=True, return_fids=True, batch_size=BATCH_ROWS, **self._options
-        )
-        try:
-            meta, reader = stack.enter_context(source)
-        except IndexError as error:
-            # A header that promises layers, and none there.
-            message = "it has no layer"
-            raise pyogrio.errors.DataLayerError(message) from error
-        first = next(reader, None)
-        batches = iter(reader) if first is None else itertools.chain([first], reader)
-        opened = _Opened(
-            name, meta, reader.schema, first, batches, None, self._rows(meta, reader.schema, first)
-        )
-        stated = opened.rows.stated_crs if opened.rows else meta["crs"] or self._format.crs
+        opened = self._table(name, stack) if self._format.tabular else self._layer(name, stack)
+        stated = opened.rows.stated_crs if opened.rows else opened.meta["crs"] or self._format.crs
         opened.crs = source_crs(stated, lambda: self._bounds(opened))
         return opened
 
-    def _rows(
-        self, meta: dict[str, Any], schema: pa.Schema, first: pa.RecordBatch | None
-    ) -> tabular.Rows | None:
-        """How a table's rows are placed by their columns."""
-        if not self._format.tabular:
-            return None
-        names = [field.name for field in schema][1 : -1 if meta["geometry_type"] else None]
+    def _layer(self, name: str | None, stack: contextlib.ExitStack) -> _Opened:
+        meta, reader = stack.enter_context(self._source(name, str(self._path), {}))
+        first = next(reader, None)
+        batches = iter(reader) if first is None else itertools.chain([first], reader)
+        return _Opened(name, meta, reader.schema, first, batches, None)
+
+    def _table(self, name: str | None, stack: contextlib.ExitStack) -> _Opened:
+        source = functools.partial(self._source, name)
+        held_bytes = HELD_TABLE_BYTES if self._format.single else 0
+        table = self._tables.setdefault(
+            name,
+            sheets.Table(source, self._named, sheets.way(self._path, self._format), held_bytes=held_bytes),
+        )
         try:
-            return tabular.rows(names, first, self._named)
-        except coordinates.ColumnMissingError as missing:
-            code, there = "column-missing", ", ".join(names[:SHOWN_COLUMNS])
+            sheet = table.open(stack)
+        except sheets.ColumnMissingError as missing:
+            code, there = "column-missing", ", ".join(missing.names[:SHOWN_COLUMNS])
             raise UnfitError(code, name=str(missing), columns=there) from missing
+        except sheets.UnclosedError as unclosed:
+            code, reason = "unreadable", N_("a quotation mark that opens in line {line} never closes")
+            raise UnfitError(code, format=self._format.name, reason=reason, line=unclosed.line) from unclosed
+        return _Opened(
+            name, sheet.meta, sheet.schema, sheet.first, sheet.batches, None, sheet.rows, sheet.kinds
+        )
+
+    @contextlib.contextmanager
+    def _source(self, name: str | None, path: str, options: Mapping[str, str]) -> Iterator[tuple[Any, Any]]:
+        """What GDAL reads of a layer: its meta data and its batches."""
+        source = open_arrow(
+            path,
+            layer=name,
+            use_pyarrow=True,
+            return_fids=True,
+            batch_size=BATCH_ROWS,
+            **self._options,
+            **options,
+        )
+        with contextlib.ExitStack() as stack:
+            try:
+                opened = stack.enter_context(source)
+            except IndexError as error:
+                # A header that promises layers, and none there.
+                message = "it has no layer"
+                raise pyogrio.errors.DataLayerError(message) from error
+            yield opened
 
     def _bounds(self, opened: _Opened) -> Any:
         """Of the layer where its header tells them, else of its first features."""
@@ -222,7 +253,7 @@ def _written(opened: _Opened, shapes: Shapes, sink: BinaryIO) -> dict[str, Any]:
         [
             ("fid", pa.int64()),
             ("geometry", pa.binary()),
-            *((f"c{n}", field.arrow) for n, field in enumerate(plan, 1)),
+            *((f"c{n}", column.arrow) for n, column in enumerate(plan, 1)),
         ]
     )
     count = 0

@@ -131,22 +131,25 @@ def pieces_name(table: str) -> str:
 
 def make_fields(names_and_types: Iterable[tuple[str, str]]) -> tuple[Field, ...]:
     """Fields with safe columns and unique property keys, in the order of the file."""
-    taken = set(RESERVED_KEYS)
+    taken, numbers = set(RESERVED_KEYS), dict[str, int]()
     fields = []
     for number, (name, kind) in enumerate(names_and_types, 1):
-        key = unique_key(clean(name) or f"field_{number}", taken)
+        key = unique_key(clean(name) or f"field_{number}", taken, numbers)
         taken.add(key)
         fields.append(Field(name=name or key, type=kind, column=f"c{number}", key=key))
     return tuple(fields)
 
 
-def unique_key(name: str, taken: Container[str]) -> str:
-    """``name`` cut to 63 bytes; numbered when that is taken already."""
+def unique_key(name: str, taken: Container[str], numbers: dict[str, int]) -> str:
+    """``name`` cut to 63 bytes; numbered when that is taken already.
+
+    :param numbers: the last one that each name got, so that of thousands of twins none counts from 2 again
+    """
     whole = clean(name)
-    key, number = shorten(whole, MAX_KEY_BYTES), 1
+    key = first = shorten(whole, MAX_KEY_BYTES)
     while key in taken:
-        number += 1
-        suffix = f"_{number}"
+        numbers[first] = numbers.get(first, 1) + 1
+        suffix = f"_{numbers[first]}"
         key = shorten(whole, MAX_KEY_BYTES - len(suffix)) + suffix
     return key
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from corpus.build import Case, gzipped, text, zipped
+from corpus.build import Case, gzipped, text, workbook, zipped
 
 TOWNS = "name,lat,lon\nNairobi,-1.3,36.8\nThika,-1.0,37.1\n"
 WKT = 'name,wkt\nA,"POINT (1 2)"\nB,"POLYGON ((0 0, 1 0, 1 1, 0 0))"\n'
@@ -33,7 +33,13 @@ CASES = (
     Case("csv: UTF-16", text(TOWNS, "utf-16"), "file 2/2 Point"),
     Case("csv: rows too short and too long", text("name,lat,lon\nA,1,2\nB,1\nC,1,2,3,4\n"), "file 3/2 Point | no-geometry 1"),
     Case("csv: a cell of many lines", text('name,lat,lon\n"A\nB",1,2\n'), "file 1/1 Point"),
-    Case("csv: quotes that never close", text('name,lat,lon\n"A,1,2\nB,1,2\n'), "no-features"),
+    Case("csv: quotes that never close", text('name,lat,lon\n"A,1,2\nB,1,2\n'), "unreadable"),
+    Case("csv: a quote that opens late and never closes", text(TOWNS + '"A,1,2\nB,1,2\n'), "unreadable"),
+    Case("csv: a quote within a value", text(TOWNS + 'A 5" pipe,1,2\nB,1,2\n'), "file 4/4 Point"),
+    Case("csv: a value of 12 MB", text(TOWNS + "x" * 12_000_000 + ",1,2\nB,1,2\n"), "file 4/4 Point"),
+    Case("csv: a title above the names", text("Towns, 2026,\n\n" + TOWNS), "file 2/2 Point"),
+    Case("csv: comments above the names", text("# made by hand\n# in May\n" + TOWNS), "file 2/2 Point"),
+    Case("csv: its first line says what separates", text("sep=;\n" + TOWNS.replace(",", ";")), "file 2/2 Point"),
     Case("csv: names twice", text("name,name,lat,lon\na,b,1,2\n"), "file 1/1 Point"),
     Case("csv: a name left empty", text("name,,lat,lon\na,b,1,2\n"), "file 1/1 Point"),
     Case("csv: carriage returns alone", text(TOWNS.replace("\n", "\r")), "file 2/2 Point"),
@@ -43,6 +49,13 @@ CASES = (
     Case("csv: two in a zip, one without places", zipped({"towns.csv": text(TOWNS), "codes.csv": text("a,b\n1,2\n")}), "towns 2/2 Point"),
     Case("csv: easting and northing", text("name,easting,northing\nA,257000,9856000\n"), "unknown-crs"),
     Case("tsv: towns", text(TOWNS.replace(",", "\t")), "towns 2/2 Point", "towns.tsv"),
+    Case("xlsx: towns", workbook({"Towns": [["name", "lat", "lon"], ["A", -1.3, 36.8]]}), "Towns 1/1 Point"),
+    Case("xlsx: a title above the names", workbook({"T": [["Towns of Kenya"], [], ["name", "lat", "lon"], ["A", -1.3, 36.8]]}), "T 1/1 Point"),
+    Case("xlsx: numbers as texts", workbook({"T": [["name", "lat", "lon"], ["A", "-1.3", "36,8"]]}), "T 1/1 Point"),
+    Case("xlsx: a year for a name", workbook({"T": [["name", "lat", "lon", 2020], ["A", -1.3, 36.8, 5]]}), "T 1/1 Point"),
+    Case("xlsx: HXL tags", workbook({"T": [["name", "N", "E"], ["#loc", "#geo+lat", "#geo+lon"], ["A", -1.3, 36.8]]}), "T 2/1 Point | no-geometry 1"),
+    Case("xlsx: no places", workbook({"T": [["a", "b"], ["x", 1]]}), "no-coordinates"),
+    Case("xlsx: an empty sheet", workbook({"T": []}), "no-features"),
     Case("a text in words", b"Dear all,\n\nplease find attached the map, as agreed.\n\nBest wishes\n", "not-geodata"),
     Case("a log", b"2026-01-01 INFO start\n2026-01-01 INFO stop\n", "not-geodata"),
 )  # fmt: skip
