@@ -20,7 +20,7 @@ SRID = 3857
 #: Bytes that are gathered before they become arrays.
 CHUNK_BYTES = 16_000_000
 #: Vertices that are cut at once; bounds the memory that cutting takes on top of the shapes themselves.
-CHUNK_VERTICES = 4_000_000
+CHUNK_VERTICES = 400_000
 
 #: Columns to write, by their names.
 Columns = dict[str, npt.NDArray[Any]]
