@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ckanext.hdxjobs.geopreview import detect, fetch, load, prepare, publish
+from ckanext.hdxjobs.geopreview import detect, fetch, layers, prepare, publish
 from ckanext.hdxjobs.geopreview.formats import FORMATS
 from ckanext.hdxjobs.geopreview.reader import Limits, Readers
 from ckanext.hdxjobs.geopreview.values import Amount, Source
@@ -48,7 +48,7 @@ def main(path: Path, dsn: str) -> None:
                 deadline_s=600, hosts_allowed=frozenset(), proxy=None, progress=lambda _: None,
             )  # fmt: skip
         with step("detect"):
-            layers, _ = detect.detect(
+            found, _ = detect.detect(
                 download,
                 folder=folder,
                 max_unpacked_bytes=NO_LIMIT,
@@ -57,12 +57,9 @@ def main(path: Path, dsn: str) -> None:
                 readers=readers,
             )
         with step("load"):
-            tables = [
-                load.load(
-                    layer, dsn=dsn, caps=CAPS, max_columns=1500, readers=readers, progress=lambda _: None
-                )
-                for layer in layers
-            ]
+            tables, _ = layers.load_all(
+                found, dsn=dsn, caps=CAPS, max_columns=1500, readers=readers, progress=lambda _: None
+            )
     with step("publish"):
         tile_sets = publish.publish(tables, resource_id=resource_id, generation=1, dsn=dsn)
     with step("prepare"):

@@ -15,7 +15,8 @@ from slow_server import slow_server
 
 from ckanext.hdxjobs.errors import LoadError
 from ckanext.hdxjobs.geopreview import attempt, job, record
-from ckanext.hdxjobs.geopreview.values import Progress, State
+from ckanext.hdxjobs.geopreview.pulse import Pulse
+from ckanext.hdxjobs.geopreview.values import Phase, Progress, State
 from ckanext.hdxjobs.messages import ENGLISH
 
 Call = Callable[..., Any]
@@ -81,6 +82,15 @@ def test_a_slow_download_shows_the_bytes_that_have_come(linked: Callable[[Any], 
     assert [status["phase"] for status in told] == ["fetch"] * 3
     assert told[0]["progress"] == pytest.approx(STEP_BYTES / len(BODY))
     assert call("hdx_geopreview_status", id=resource_id)["state"] == "ready"
+
+
+def test_a_step_that_cannot_tell_is_watched(dataset: dict[str, Any], call: Call) -> None:
+    resource_id = call("resource_create", package_id=dataset["id"], url="https://example.org/a.geojson")["id"]
+    claim = attempt.claim(resource_id, 1)
+    assert claim is not None
+    with Pulse(claim) as pulse, pulse.phase(Phase.DETECT, watched=lambda: Progress(5, 20, "bytes")):
+        status = wait_for_bytes(resource_id, 5)
+    assert (status["phase"], status["progress"]) == ("detect", 0.25)
 
 
 def _again(claim: attempt.Claim) -> None:

@@ -16,7 +16,7 @@ import pytest
 import weblinks
 from psycopg2 import sql
 
-from ckanext.hdxjobs.geopreview import db, detect, load, prepare, publish, pyramid, reader, tiles
+from ckanext.hdxjobs.geopreview import db, detect, layers, prepare, publish, pyramid, reader, tiles
 from ckanext.hdxjobs.geopreview.formats import FORMATS
 from ckanext.hdxjobs.geopreview.values import Amount, Download, Notice, Table, TileSet
 
@@ -209,25 +209,22 @@ def imported(
         budget: pyramid.Budget | None = None,
         **kw: Any,
     ) -> Imported:
-        layers, notices = detected(content, **kw)
-        tables = tuple(
-            load.load(
-                layer,
-                dsn=geo.loader,
-                caps=caps,
-                max_columns=max_columns,
-                readers=readers,
-                progress=lambda far: None,
-            )
-            for layer in layers
+        found, notices = detected(content, **kw)
+        tables, damaged = layers.load_all(
+            found,
+            dsn=geo.loader,
+            caps=caps,
+            max_columns=max_columns,
+            readers=readers,
+            progress=lambda far: None,
         )
-        first = layers[0]
+        first = found[0]
         tile_sets = publish.publish(
             tables, resource_id=first.resource_id, generation=first.generation, dsn=geo.loader
         )
         prepare.prepare(tile_sets, dsn=geo.loader, budget=budget)
-        said = (*notices, *(notice for table in tables for notice in table.notices))
-        return Imported(tables, tile_sets, said, geo, tile_reader)
+        said = (*notices, *damaged, *(notice for table in tables for notice in table.notices))
+        return Imported(tuple(tables), tile_sets, said, geo, tile_reader)
 
     return run
 

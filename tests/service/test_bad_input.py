@@ -10,11 +10,13 @@ import zipfile
 from dataclasses import replace
 
 import makers
+import numpy as np
 import pyarrow as pa
 import pytest
 import samples
 import shapely
 from conftest import AMPLE
+from corpus import build
 
 from ckanext.hdxjobs import errors
 from ckanext.hdxjobs.geopreview import detect, load, publish, reader
@@ -332,6 +334,27 @@ def test_a_value_that_the_database_refuses_is_named(geo, detected, shape, name, 
     error = caught.value
     assert (error.code, error.failure.kind) == ("value-refused", "permanent")
     assert (error.params["layer"], error.params["row"], error.params["column"]) == ("file", 2, column)
+
+
+def cut_flatgeobuf() -> bytes:
+    """Its header is whole, and says ten thousand features."""
+    places = [shapely.Point(number / 100, 1) for number in range(10_000)]
+    return build.single("FlatGeobuf", ".fgb", geometries=places, fields={"n": np.arange(10_000)})[:-5_000]
+
+
+def test_a_layer_that_is_damaged_in_the_middle_is_left_out_and_said(imported):
+    content = build.zipped(
+        {"cut.fgb": cut_flatgeobuf(), "whole.geojson": makers.geojson(makers.feature(makers.point(1, 2)))}
+    )
+    result = imported(content, name="layers.zip")
+    assert [table.layer.name for table in result.tables] == ["whole"]
+    assert [(notice.code, notice.layer) for notice in result.notices] == [("layer-damaged", "cut")]
+
+
+def test_a_file_of_damaged_layers_only_is_refused(imported):
+    with pytest.raises(errors.DetectError) as caught:
+        imported(build.zipped({"a.fgb": cut_flatgeobuf(), "b.fgb": cut_flatgeobuf()}), name="layers.zip")
+    assert caught.value.code == "unreadable"
 
 
 def test_the_limit_is_named_when_it_is_a_second_layer_that_passes_it(geo, detected, readers):

@@ -9,7 +9,7 @@ from conftest import AMPLE, LIMITS
 from corpus import binary_cases, json_cases, table_cases, xml_cases
 
 from ckanext.hdxjobs.errors import PreviewError
-from ckanext.hdxjobs.geopreview import detect, load, publish, reader
+from ckanext.hdxjobs.geopreview import detect, layers, publish, reader
 from ckanext.hdxjobs.geopreview.formats import FORMATS
 from ckanext.hdxjobs.geopreview.values import Download
 
@@ -24,7 +24,7 @@ def outcome_of(case, folder, dsn):
     download = Download(f"corpus-{folder.name}", 1, path, case.file_name, "", path.stat().st_size, "")
     try:
         with reader.Readers(LIMITS) as readers:
-            layers, notices = detect.detect(
+            found, notices = detect.detect(
                 download,
                 folder=folder,
                 max_unpacked_bytes=10**8,
@@ -32,16 +32,13 @@ def outcome_of(case, folder, dsn):
                 formats=frozenset(FORMATS),
                 readers=readers,
             )
-            tables = [
-                load.load(
-                    layer, dsn=dsn, caps=AMPLE, max_columns=1500, readers=readers, progress=lambda _: None
-                )
-                for layer in layers
-            ]
+            tables, damaged = layers.load_all(
+                found, dsn=dsn, caps=AMPLE, max_columns=1500, readers=readers, progress=lambda _: None
+            )
         publish.publish(tables, resource_id=download.resource_id, generation=1, dsn=dsn)
     except PreviewError as error:
         return error.code
-    said = [*notices, *(notice for table in tables for notice in table.notices)]
+    said = [*notices, *damaged, *(notice for table in tables for notice in table.notices)]
     drawn = "; ".join(
         f"{table.layer.name} {table.row_count}/{table.drawable_count} {table.geometry_type}"
         for table in tables

@@ -96,6 +96,21 @@ def test_a_reader_that_talks_nonsense_is_not_believed(towns, shim, said):
     assert caught.value.code in {"reader-crashed", "internal"}
 
 
+def test_the_bytes_read_are_told_while_a_file_is_described(tmp_path):
+    path = tmp_path / "layer.geojson"
+    features = ",".join(['{"type":"Feature","properties":{},"geometry":null}'] * 400_000)
+    path.write_text(f'{{"type":"FeatureCollection","features":[{features}]}}')
+    told = set()
+    with reader.Readers(LIMITS) as readers:
+        work = threading.Thread(target=readers.inspect, args=(path,), kwargs={"format_": FORMATS["GeoJSON"]})
+        work.start()
+        while work.is_alive():
+            told.add(readers.bytes_read())
+    told.discard(None)
+    assert {progress.total for progress in told} == {path.stat().st_size}
+    assert len({progress.done for progress in told}) > 5
+
+
 def test_a_reader_that_needs_too_much_memory_fails_alone(tmp_path):
     path = tmp_path / "layer.geojson"
     start, end = (

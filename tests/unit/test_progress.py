@@ -8,7 +8,7 @@ import shapely
 import shapely.affinity
 
 from ckanext.hdxjobs.errors import LoadError
-from ckanext.hdxjobs.geopreview import load, rows
+from ckanext.hdxjobs.geopreview import layers, load, rows
 from ckanext.hdxjobs.geopreview.values import Amount, Layer, Progress, Table
 
 
@@ -35,17 +35,17 @@ def test_a_share_is_told_where_anybody_can_tell(progress: Progress, share: float
 
 
 def test_several_layers_are_counted_together() -> None:
-    far = load.of_file(Progress(5, 10, "features"), [table(30)], [layer(30), layer(10), layer(60)])
+    far = layers.of_file(Progress(5, 10, "features"), [table(30)], [layer(30), layer(10), layer(60)])
     assert far == Progress(35, 100, "features")
 
 
 def test_one_layer_that_cannot_tell_leaves_the_whole_open() -> None:
-    far = load.of_file(Progress(5, None, "features", 0.5), [table(30)], [layer(30), layer(-1)])
+    far = layers.of_file(Progress(5, None, "features", 0.5), [table(30)], [layer(30), layer(-1)])
     assert (far.done, far.total, far.share) == (35, None, 0.75)
 
 
 def test_a_layer_that_nobody_can_tell_of_leaves_the_share_open_too() -> None:
-    assert load.of_file(Progress(5, None, "features"), [], [layer(-1)]).share is None
+    assert layers.of_file(Progress(5, None, "features"), [], [layer(-1)]).share is None
 
 
 def ewkb(*shapes: shapely.Geometry | None) -> pa.Array:

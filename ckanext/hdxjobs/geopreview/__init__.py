@@ -13,8 +13,8 @@ The hallway, in the order a file walks it (the alphabet hides it)::
       prepare  TileSet -> TileSet         while it serves: each tile becomes stored or cheap
     tiles    the reading side: all that a web request needs
 
-Beside the hallway: ``attempt`` (a worker's changes of the row), ``pulse`` (its heartbeat), ``mirror``
-(extras, search index, view), ``sweep`` (the janitor); ``parser`` with ``parsing``, ``columns``, ``crs``,
+Beside the hallway: ``layers`` (all of a file, loaded one after the other); ``attempt`` (a worker's changes of
+the row), ``pulse`` (its heartbeat), ``mirror`` (extras, search index, view), ``sweep`` (the janitor); ``parser`` with ``parsing``, ``columns``, ``crs``,
 ``charset``, ``sheets`` with ``layout``, ``headings``, ``kinds``, ``tabular`` and ``coordinates`` (tables),
 and ``shapes``, which is made of ``wkb``, ``ewkb``, ``mending``, ``overlaps``, ``curves``, ``seam``, ``books``
 and ``extent`` (what runs in the child process, behind ``cage``, ``landlock`` and ``seccomp``), and ``reader``

@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from ckanext.hdxjobs.errors import FAILURES, DetectError, PreviewError
 from ckanext.hdxjobs.geopreview import verdicts
+from ckanext.hdxjobs.geopreview.values import Progress
 
 log = logging.getLogger(__name__)
 
@@ -69,12 +70,12 @@ class Stream:
     """A layer's features on their way.
 
     :ivar report: filled once all batches were read
-    :ivar share_read: how much of the file was read, 0 to 1, or None: nobody can tell
+    :ivar bytes_read: how much of the file was read, or None: nobody can tell
     """
 
     batches: Iterator[pa.RecordBatch]
     report: dict[str, Any]
-    share_read: Callable[[], float | None]
+    bytes_read: Callable[[], Progress | None]
 
 
 class Child:
@@ -149,14 +150,15 @@ class Child:
             self.close()
             raise
 
-    def share_read(self) -> float | None:
+    def bytes_read(self) -> Progress | None:
         """How far the child is in its file, by the kernel's word; None where it is not reading it."""
         process = Path(f"/proc/{self._process.pid}")
         with contextlib.suppress(OSError, ValueError):
             for link in (process / "fd").iterdir():
                 if os.readlink(link) == str(self.path):
                     position = int((process / "fdinfo" / link.name).read_text().split()[1])
-                    return min(position / self.path.stat().st_size, 1.0)
+                    size = self.path.stat().st_size
+                    return Progress(min(position, size), size, "bytes")
         return None
 
     def _begin(self, request: dict[str, Any]) -> None:

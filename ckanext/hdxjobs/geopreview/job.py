@@ -21,7 +21,7 @@ from ckanext.hdxjobs.geopreview import (
     attempt,
     detect,
     fetch,
-    load,
+    layers,
     lock,
     mirror,
     prepare,
@@ -38,11 +38,9 @@ from ckanext.hdxjobs.geopreview.reader import Limits, Readers
 from ckanext.hdxjobs.geopreview.values import (
     Amount,
     Download,
-    Layer,
     Notice,
     Outcome,
     Phase,
-    Progress,
     State,
     Table,
     TileSet,
@@ -140,8 +138,8 @@ def _tables(
 ) -> tuple[list[Table], tuple[Notice, ...]]:
     """All that is loaded, and what is to be said about the file as a whole."""
     folder.mkdir(mode=0o700)
-    with pulse.phase(Phase.DETECT):
-        layers, notices = detect.detect(
+    with pulse.phase(Phase.DETECT, watched=readers.bytes_read):
+        found, notices = detect.detect(
             download,
             folder=folder,
             max_unpacked_bytes=settings.max_unpacked_bytes,
@@ -150,32 +148,16 @@ def _tables(
             readers=readers,
         )
     with pulse.phase(Phase.LOAD):
-        return _load(layers, settings, pulse, readers), notices
-
-
-def _load(
-    layers: tuple[Layer, ...], settings: config.GeoSettings, pulse: Pulse, readers: Readers
-) -> list[Table]:
-    """All layers of the file; the caps are for all of them together."""
-    caps = Amount(settings.max_features, settings.max_vertices, settings.max_table_bytes)
-    tables: list[Table] = []
-    for layer in layers:
-
-        def progress(of_layer: Progress) -> None:
-            pulse.progress(load.of_file(of_layer, tables, layers))
-
-        tables.append(
-            load.load(
-                layer,
-                dsn=settings.loader_url,
-                caps=caps,
-                max_columns=settings.max_columns,
-                taken=sum((table.amount for table in tables), Amount()),
-                readers=readers,
-                progress=progress,
-            )
+        caps = Amount(settings.max_features, settings.max_vertices, settings.max_table_bytes)
+        tables, damaged = layers.load_all(
+            found,
+            dsn=settings.loader_url,
+            caps=caps,
+            max_columns=settings.max_columns,
+            readers=readers,
+            progress=pulse.progress,
         )
-    return tables
+    return tables, (*notices, *damaged)
 
 
 def _succeed(claim: Claim, outcome: Outcome, *, seconds: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -71,16 +71,6 @@ def load(  # noqa: PLR0913 (the caller's settings, not a bag of them)
     raise LoadError("internal")
 
 
-def of_file(of_layer: Progress, tables: Sequence[Table], layers: Sequence[Layer]) -> Progress:
-    """How far all layers together are, when these tables are done and the next layer is this far."""
-    counts = [layer.feature_count for layer in layers]
-    done = sum(table.row_count for table in tables) + of_layer.done
-    if min(counts) >= 0:
-        return Progress(done, sum(counts), "features")
-    share = of_layer.share
-    return Progress(done, None, "features", None if share is None else (len(tables) + share) / len(layers))
-
-
 def require_fit(amount: Amount, caps: Amount, *, layer: str) -> None:
     """Refuse a file that has more than it may.
 
@@ -129,7 +119,7 @@ class _Import:
         self._taken = taken
         self._amount = NOTHING
         self._tracer = Tracer()
-        self._share_read: Callable[[], float | None] = lambda: None
+        self._bytes_read: Callable[[], Progress | None] = lambda: None
         self._share: float | None = None
 
     def run(self, readers: Readers) -> Table:
@@ -143,7 +133,7 @@ class _Import:
                 encoding=layer.encoding,
                 coordinates=layer.coordinates,
             ) as stream:
-                self._share_read = stream.share_read
+                self._bytes_read = stream.bytes_read
                 batches = iter(stream.batches)
                 first = next(batches, None)
                 self._create(cursor, first)
@@ -220,7 +210,8 @@ class _Import:
         if expected > 0:
             return Progress(self._amount.features, expected, "features")
         # What the reader has closed, it has read: nobody can tell any more, and it does not get less.
-        self._share = self._share_read() or self._share
+        read = self._bytes_read()
+        self._share = (read and read.share) or self._share
         return Progress(self._amount.features, None, "features", self._share)
 
     def _table(self, report: dict[str, Any], copied: int) -> Table:

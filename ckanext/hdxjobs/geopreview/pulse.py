@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -30,6 +30,7 @@ class Pulse:
         self._claim = claim
         self._phase: str | None = None
         self._progress: Progress | None = None
+        self._watched: Callable[[], Progress | None] = lambda: None
         self._overtaken = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="hdxjobs-pulse", daemon=True)
@@ -45,9 +46,12 @@ class Pulse:
         self._thread.join()
 
     @contextmanager
-    def phase(self, phase: Phase) -> Iterator[None]:
-        """Do one step; its time goes to the log when it is done."""
-        self._phase, self._progress = phase.value, None
+    def phase(self, phase: Phase, watched: Callable[[], Progress | None] = lambda: None) -> Iterator[None]:
+        """Do one step; its time goes to the log when it is done.
+
+        :param watched: asked with each beat how far the step is, for one that cannot tell by itself
+        """
+        self._phase, self._progress, self._watched = phase.value, None, watched
         self._beat()
         self._check()
         started = time.monotonic()
@@ -75,6 +79,7 @@ class Pulse:
 
     def _beat(self) -> None:
         try:
+            self._progress = self._watched() or self._progress
             if not attempt.beat(self._claim, phase=self._phase, progress=self._progress):
                 self._overtaken = True
         except Exception as error:  # CKAN's database may come back; the sweep judges silence

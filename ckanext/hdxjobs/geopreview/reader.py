@@ -18,7 +18,7 @@ from ckanext.hdxjobs.geopreview import charset, remedies, translate
 from ckanext.hdxjobs.geopreview.child import Child, Limits, Stream
 from ckanext.hdxjobs.geopreview.formats import COPY, Format
 from ckanext.hdxjobs.geopreview.remedies import Way
-from ckanext.hdxjobs.geopreview.values import Coordinates
+from ckanext.hdxjobs.geopreview.values import Coordinates, Progress
 
 __all__ = ["Limits", "Readers", "Stream"]
 
@@ -65,6 +65,11 @@ class Readers:
         if child is not None:
             child.close()
 
+    def bytes_read(self) -> Progress | None:
+        """How much of the file at hand was read; None where nobody can tell.  May be asked by any thread."""
+        child = self._child
+        return child.bytes_read() if child else None
+
     def inspect(
         self, path: Path, *, format_: Format, coordinates: Coordinates = NOTHING_SAID
     ) -> list[dict[str, Any]]:
@@ -102,7 +107,7 @@ class Readers:
             self._start(path, opened, coordinates, encoding=encoding if format_.name == "Shapefile" else None)
         assert self._child is not None  # noqa: S101 (for the type checker)
         request, report = {"verb": "stream", "layer": layer or None}, dict[str, Any]()
-        result = Stream(self._child.batches(request, report), report, self._child.share_read)
+        result = Stream(self._child.batches(request, report), report, self._child.bytes_read)
         try:
             yield result
         except BaseException as error:
@@ -111,17 +116,21 @@ class Readers:
                 self._broke = opened
             raise
 
+    @property
+    def may_turn(self) -> bool:
+        """After a stream that broke off: whether there is another reader, not tried yet."""
+        broke = self._broke
+        return not (broke is None or self._turned or broke.way == [*self._ways(broke.format_)][-1])
+
     def turn(self) -> bool:
         """After a stream that broke off: whether there is another reader, which is then the only one.
 
         What was described must be described anew: another reader may find other layers and fields.
         """
         self.close()
-        broke, self._broke = self._broke, None
-        if broke is None or self._turned or broke.way == [*self._ways(broke.format_)][-1]:
-            return False
-        self._turned = True
-        return True
+        self._turned, turned = self._turned or self.may_turn, self.may_turn
+        self._broke = None
+        return turned
 
     def _ways(self, format_: Format) -> Iterator[Way]:
         ways = remedies.ways(format_, preferred=self._preferred, installed=translate.drivers)
