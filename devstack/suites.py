@@ -27,12 +27,14 @@ class Suite:
     :ivar servers: PostgreSQL, Redis and Solr
     :ivar ckan: CKAN's pytest plugin and its test databases
     :ivar browser: Chromium
+    :ivar processes: that share its files; each makes databases of its own
     """
 
     name: str
     servers: bool = False
     ckan: bool = False
     browser: bool = False
+    processes: int = 1
 
     @property
     def folder(self) -> Path:
@@ -42,7 +44,7 @@ class Suite:
 SUITES = (
     Suite("unit"),
     Suite("fuzz"),
-    Suite("service", servers=True),
+    Suite("service", servers=True, processes=2),
     Suite("ckan", servers=True, ckan=True),
     Suite("browser", servers=True, ckan=True, browser=True),
 )
@@ -113,6 +115,7 @@ def _pytest(suite: Suite, arguments: list[str]) -> Outcome:
     command = [
         *(str(VENV / "bin" / "python"), "-m", "pytest", f"--junitxml={report}"),
         *(("--ckan-ini", str(TEST_INI)) if suite.ckan else WITHOUT_CKAN),
+        *together(suite, arguments),
         *targets,
         *arguments,
     ]
@@ -121,6 +124,11 @@ def _pytest(suite: Suite, arguments: list[str]) -> Outcome:
     began = time.monotonic()
     code = subprocess.call(command, cwd=ROOT, env=os.environ | settings, stdin=subprocess.DEVNULL)
     return outcome(suite.name, code, time.monotonic() - began, report)
+
+
+def together(suite: Suite, arguments: list[str]) -> tuple[str, ...]:
+    """What lets processes share a suite; whoever asks for something of their own gets one, for its debugger."""
+    return ("-n", str(suite.processes), "--dist", "loadfile") if suite.processes > 1 and not arguments else ()
 
 
 def names_a_test(argument: str) -> bool:

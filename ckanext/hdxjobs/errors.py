@@ -172,6 +172,7 @@ _NOTICES = (
     NoticeText("too-many-columns", N_("Columns of “{layer}”: {count}. The map shows the first {limit} of them; those from “{example}” on are left out.")),
     NoticeText("geometry-repaired", N_("Broken shapes of “{layer}” that were repaired for the map: {count} (for example {example}).")),
     NoticeText("geometry-unreadable", N_("Shapes of “{layer}” that cannot be read, not on the map: {count} (for example {example}).")),
+    NoticeText("features-missing", N_("Features of “{layer}” that the file says it has, {limit} in all, but that cannot be found in it: {count}. It may be damaged.")),
     NoticeText("layer-damaged", N_("“{layer}” is not shown: it is damaged among its features. Open it in the program that made it, and export it again.")),
     NoticeText("layers-skipped", N_("Layers that are not shown: {count} (for example “{example}”).")),
 )

@@ -364,6 +364,22 @@ def test_a_reader_that_breaks_amid_the_features_is_no_harm(
     assert tried.read_text().split() == ["parser", "parser"]
 
 
+def test_a_layer_that_breaks_both_readers_is_left_out_of_its_file(
+    dataset: dict[str, Any], call: Call, geo_url: str, monkeypatch: Any, tmp_path: Any
+) -> None:
+    broken.install(tmp_path, monkeypatch, "an abort", drivers=(), amid=("LIBKML", "KML"))
+    content = makers.zipped(
+        {"bad.kml": makers.kml(("Bad", makers.town_placemarks())), "good.geojson": json.dumps(TOWNS).encode()}
+    )
+    resource = call("resource_create", package_id=dataset["id"], upload=upload(content, "both.zip"))
+    job.run_preview(resource["id"], 1)
+    status = call("hdx_geopreview_status", id=resource["id"])
+    assert [layer["name"] for layer in status["layers"]] == ["good"]
+    (warning,) = status["warnings"]
+    assert warning.startswith("“Bad” is not shown: it is damaged")
+    assert len(tables(geo_url)) == 1
+
+
 def test_a_file_that_breaks_both_readers_fails_and_the_next_job_runs(
     dataset: dict[str, Any], call: Call, geo_url: str, ckan_config: Any, monkeypatch: Any, tmp_path: Any
 ) -> None:

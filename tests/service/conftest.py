@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,16 @@ def _run(dsn: str, *statements: str) -> None:
     connection.close()
 
 
+@contextmanager
+def _alone(server: str) -> Iterator[None]:
+    """One process of the run at a time: roles are the whole server's."""
+    connection = psycopg2.connect(server)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(1)")
+        yield
+    connection.close()
+
+
 @pytest.fixture(scope="session")
 def geo() -> Iterator[GeoDatabase]:
     """A fresh map database with roles of its own; gone after the run."""
@@ -76,7 +87,8 @@ def geo() -> Iterator[GeoDatabase]:
         loader=_url(server, database=name, role=loader),
         tiles=_url(server, database=name, role=reads),
     )
-    db.init(database.admin, loader_url=database.loader, tiles_url=database.tiles)
+    with _alone(server):
+        db.init(database.admin, loader_url=database.loader, tiles_url=database.tiles)
     yield database
     _run(server, f"DROP DATABASE {name} WITH (FORCE)", f"DROP ROLE {loader}", f"DROP ROLE {reads}")
 

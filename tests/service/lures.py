@@ -37,12 +37,17 @@ class Bait:
 
 @dataclass(frozen=True)
 class Lure:
-    """A hostile file."""
+    """A hostile file.
+
+    :ivar outcome: how it ends: the code of a failure, or how many features are drawn
+    :ivar by_ogr2ogr: the same with that reader, where it differs
+    """
 
     name: str
     file_name: str
     build: Callable[[Bait], bytes]
     outcome: str
+    by_ogr2ogr: str = ""
 
 
 def vrt(bait: Bait) -> bytes:
@@ -287,31 +292,31 @@ def view_over_no_text(bait: Bait) -> bytes:
 ROOTS = {"kml": kml_of, "gpx": gpx_of, "gml": gml_of}
 FORMS = (".geojson", ".kml", ".gml", ".csv", ".gpx", ".vrt", ".json", ".shp", ".tab", ".topojson")
 
-#: Filled in by the lines below; one place for how each one ends.
+#: With how each one ends.
 LURES = (
-    *(Lure(f"a VRT named {form}", f"data{form}", vrt, "not-geodata") for form in FORMS),
-    *(Lure(f"a VRT named {form} in a zip", "d.zip", zipped_as(f"data{form}"), "zip-without-layers") for form in FORMS),
-    Lure("a VRT in a gz", "data.geojson.gz", gzipped, "not-geodata"),
-    Lure("a VRT in a KMZ", "d.kmz", zipped_as("doc.kml"), "zip-without-layers"),
+    *(Lure(f"a VRT named {form}", f"data{form}", vrt, "unsupported-format") for form in FORMS),
+    *(Lure(f"a VRT named {form} in a zip", "d.zip", zipped_as(f"data{form}"), "unreadable" if form == ".shp" else "unsupported-format") for form in FORMS),
+    Lure("a VRT in a gz", "data.geojson.gz", gzipped, "unsupported-format"),
+    Lure("a VRT in a KMZ", "d.kmz", zipped_as("doc.kml"), "unsupported-format"),
     Lure("a KML that links to networks and files", "d.kml", network_link, "drawn 1"),
-    Lure("a KML with icons, overlays and schemas elsewhere", "d.kml", kml_references, "drawn 2"),
-    *(Lure(f"entities of a {root}", f"d.{root}", doctype(root, of), "") for root, of in ROOTS.items()),
-    *(Lure(f"a DTD elsewhere of a {root}", f"d.{root}", external_subset(root, of("here")), "") for root, of in ROOTS.items()),
-    *(Lure(f"a billion laughs in a {root}", f"d.{root}", laughs(root, of), "") for root, of in ROOTS.items()),
+    Lure("a KML with icons, overlays and schemas elsewhere", "d.kml", kml_references, "drawn 3"),
+    *(Lure(f"entities of a {root}", f"d.{root}", doctype(root, of), *(("unreadable", "not-geodata") if root == "kml" else ("drawn 1",))) for root, of in ROOTS.items()),
+    *(Lure(f"a DTD elsewhere of a {root}", f"d.{root}", external_subset(root, of("here")), "drawn 1") for root, of in ROOTS.items()),
+    *(Lure(f"a billion laughs in a {root}", f"d.{root}", laughs(root, of), *(("no-features", "unreadable") if root == "gml" else ("unreadable", "not-geodata"))) for root, of in ROOTS.items()),
     Lure("a GML whose schema is elsewhere", "d.gml", gml_schema, "drawn 1"),
     Lure("a GML that links to files and servers", "d.gml", gml_links, "drawn 1"),
-    Lure("the landing page of a service", "d.json", landing_page, ""),
+    Lure("the landing page of a service", "d.json", landing_page, "not-geodata"),
     Lure("a collection with a next page", "d.geojson", collection_with_links, "drawn 1"),
-    Lure("an Esri answer with more pages", "d.json", esri_pages, ""),
-    Lure("a GDAL pipeline", "d.gdalg.json", gdalg, ""),
-    Lure("a CRS by link", "d.geojson", crs_by_link, ""),
-    Lure("a CRS by the address of a server", "d.geojson", crs_by_name(lambda b: f"{b.url}/crs"), ""),
-    Lure("a CRS by the name of a file", "d.geojson", crs_by_name(lambda b: b.file), ""),
-    Lure("a CRS by a list of PROJ", "d.geojson", crs_by_name(lambda b: f"+init={b.file}:1"), ""),
-    Lure("a CRS by a grid of PROJ", "d.geojson", crs_by_name(lambda b: f"+proj=longlat +nadgrids={b.url}/x.gsb,{b.file}"), ""),
+    Lure("an Esri answer with more pages", "d.json", esri_pages, "unsupported-format"),
+    Lure("a GDAL pipeline", "d.gdalg.json", gdalg, "not-geodata"),
+    Lure("a CRS by link", "d.geojson", crs_by_link, "drawn 1"),
+    Lure("a CRS by the address of a server", "d.geojson", crs_by_name(lambda b: f"{b.url}/crs"), "drawn 1"),
+    Lure("a CRS by the name of a file", "d.geojson", crs_by_name(lambda b: b.file), "drawn 1"),
+    Lure("a CRS by a list of PROJ", "d.geojson", crs_by_name(lambda b: f"+init={b.file}:1"), "drawn 1"),
+    Lure("a CRS by a grid of PROJ", "d.geojson", crs_by_name(lambda b: f"+proj=longlat +nadgrids={b.url}/x.gsb,{b.file}"), "drawn 1"),
     Lure("a topology that refers to others", "d.topojson", topology, "drawn 1"),
     *(
-        Lure(f"text that is {what}", "d.geojson", text_of(make), "")
+        Lure(f"text that is {what}", "d.geojson", text_of(make), "unsupported-format" if "capabilities" in what else "not-geodata")
         for what, make in (
             ("an address for GDAL", lambda b: f"/vsicurl/{b.url}/x.geojson"),
             ("an address", lambda b: f"{b.url}/x.geojson"),
@@ -324,25 +329,25 @@ LURES = (
             ("the capabilities of a service", lambda b: f'<WFS_Capabilities version="1.1.0"><OnlineResource href="{b.url}"/></WFS_Capabilities>'),
         )
     ),
-    Lure("a prj that is an address", "t.zip", beside_towns(prj=text_of(lambda b: f"{b.url}/x.prj")), ""),
-    Lure("a prj that is the name of a list", "t.zip", beside_towns(prj=text_of(lambda b: "IGNF:LAMB93")), ""),
-    Lure("a prj that is a path", "t.zip", beside_towns(prj=text_of(lambda b: b.file)), ""),
-    Lure("a prj that loads a grid", "t.zip", beside_towns(prj=text_of(lambda b: f"+proj=longlat +nadgrids={b.file}")), ""),
+    Lure("a prj that is an address", "t.zip", beside_towns(prj=text_of(lambda b: f"{b.url}/x.prj")), "drawn 3"),
+    Lure("a prj that is the name of a list", "t.zip", beside_towns(prj=text_of(lambda b: "IGNF:LAMB93")), "drawn 3"),
+    Lure("a prj that is a path", "t.zip", beside_towns(prj=text_of(lambda b: b.file)), "drawn 3"),
+    Lure("a prj that loads a grid", "t.zip", beside_towns(prj=text_of(lambda b: f"+proj=longlat +nadgrids={b.file}")), "drawn 3"),
     Lure("a cpg that is a path", "t.zip", beside_towns(cpg=text_of(lambda b: b.file)), "drawn 3"),
     Lure("files of GDAL beside a Shapefile", "t.zip", beside_towns(**{"shp.aux.xml": vrt, "vrt": vrt, "gfs": vrt, "xsd": vrt, "qix": vrt, "sbn": vrt, "idm": vrt, "ind": vrt}), "drawn 3"),
     Lure("a csvt that names columns of places", "t.zip", lambda b: makers.zipped({"t.csv": b"a,b\n1,2\n", "t.csvt": b"CoordX,CoordY\n", "t.prj": b.url.encode(), "t.vrt": vrt(b)}), "no-coordinates"),
     Lure("a gfs and an xsd beside a GML", "t.zip", lambda b: makers.zipped({"t.gml": gml_of("here").encode(), "t.gfs": vrt(b), "t.xsd": vrt(b), "t.resolved.gml": vrt(b)}), "drawn 1"),
-    Lure("a table whose first cell is a path", "t.csv", text_of(lambda b: f"{b.file},{b.url}\n1,2\n"), ""),
-    Lure("a MapInfo table that opens another", "t.zip", lambda b: makers.zipped({"t.tab": f'!table\n!version 300\n!charset Neutral\nDefinition Table\n  File "{b.file}"\n  Type LINKED\n'.encode(), "t.dat": b"", "t.map": b"", "t.id": b""}), ""),
-    Lure("a MapInfo view of a table elsewhere", "t.zip", lambda b: makers.zipped({"t.tab": f'!table\n!version 100\nOpen Table "{b.file}" Hide\nCreate View t As\nSelect a\nFrom "{b.file}"\nWhere a=a\n'.encode(), "t.dat": b"", "t.map": b"", "t.id": b""}), ""),
-    *(Lure(f"a workbook with entities in {part}", "t.xlsx", workbook(part, root), "") for part, root in (("xl/workbook.xml", "workbook"), ("xl/worksheets/sheet1.xml", "worksheet"))),
-    Lure("a GeoPackage whose view loads a library", "t.gpkg", geopackage_view("load_extension('{file}')"), ""),
-    Lure("a GeoPackage whose view reads a file", "t.gpkg", geopackage_view("readfile('{file}')"), ""),
-    Lure("a GeoPackage whose view opens a layer elsewhere", "t.gpkg", geopackage_view("ogr_layer_Extent('{file}')"), ""),
-    Lure("a GeoPackage whose view asks a geocoder", "t.gpkg", geopackage_view("ogr_geocode('{url}')"), ""),
-    Lure("a GeoPackage whose view opens a raster", "t.gpkg", geopackage_view("gdal_get_pixel_value('{file}', 1, ''pixel'', 0, 0)"), ""),
+    Lure("a table whose first cell is a path", "t.csv", text_of(lambda b: f"{b.file},{b.url}\n1,2\n"), "no-coordinates"),
+    Lure("a MapInfo table that opens another", "t.zip", lambda b: makers.zipped({"t.tab": f'!table\n!version 300\n!charset Neutral\nDefinition Table\n  File "{b.file}"\n  Type LINKED\n'.encode(), "t.dat": b"", "t.map": b"", "t.id": b""}), "not-geodata"),
+    Lure("a MapInfo view of a table elsewhere", "t.zip", lambda b: makers.zipped({"t.tab": f'!table\n!version 100\nOpen Table "{b.file}" Hide\nCreate View t As\nSelect a\nFrom "{b.file}"\nWhere a=a\n'.encode(), "t.dat": b"", "t.map": b"", "t.id": b""}), "not-geodata"),
+    *(Lure(f"a workbook with entities in {part}", "t.xlsx", workbook(part, root), "drawn 1", "unreadable") for part, root in (("xl/workbook.xml", "workbook"), ("xl/worksheets/sheet1.xml", "worksheet"))),
+    Lure("a GeoPackage whose view loads a library", "t.gpkg", geopackage_view("load_extension('{file}')"), "unreadable"),
+    Lure("a GeoPackage whose view reads a file", "t.gpkg", geopackage_view("readfile('{file}')"), "unreadable"),
+    Lure("a GeoPackage whose view opens a layer elsewhere", "t.gpkg", geopackage_view("ogr_layer_Extent('{file}')"), "drawn 1"),
+    Lure("a GeoPackage whose view asks a geocoder", "t.gpkg", geopackage_view("ogr_geocode('{url}')"), "unreadable"),
+    Lure("a GeoPackage whose view opens a raster", "t.gpkg", geopackage_view("gdal_get_pixel_value('{file}', 1, ''pixel'', 0, 0)"), "unreadable"),
     *(
-        Lure(f"a GeoPackage whose table is a {using.partition('(')[0]}", "t.gpkg", virtual(using), "")
+        Lure(f"a GeoPackage whose table is a {using.partition('(')[0]}", "t.gpkg", virtual(using), "unreadable")
         for using in ("VirtualOGR('{file}')", "VirtualShape('{file}', 'UTF-8', 4326)", "VirtualText('{file}', 'UTF-8', 1, COMMA)", "VirtualOGR('{database}')", "csv(filename='{file}')")
     ),
     Lure("a GeoPackage whose view shows a file", "t.gpkg", view_over("CREATE VIRTUAL TABLE vt"), "unreadable"),

@@ -336,25 +336,23 @@ def test_a_value_that_the_database_refuses_is_named(geo, detected, shape, name, 
     assert (error.params["layer"], error.params["row"], error.params["column"]) == ("file", 2, column)
 
 
-def cut_flatgeobuf() -> bytes:
-    """Its header is whole, and says ten thousand features."""
-    places = [shapely.Point(number / 100, 1) for number in range(10_000)]
-    return build.single("FlatGeobuf", ".fgb", geometries=places, fields={"n": np.arange(10_000)})[:-5_000]
+def geopackage(count: int) -> bytearray:
+    """Features alone, no index: whatever is overwritten is theirs."""
+    places = [shapely.Point(number / count, 1) for number in range(count)]
+    names = np.array([f"name {number}" for number in range(count)], dtype=object)
+    options = {"layer_options": {"SPATIAL_INDEX": "NO"}}
+    return bytearray(build.single("GPKG", ".gpkg", geometries=places, fields={"name": names}, **options))
 
 
-def test_a_layer_that_is_damaged_in_the_middle_is_left_out_and_said(imported):
-    content = build.zipped(
-        {"cut.fgb": cut_flatgeobuf(), "whole.geojson": makers.geojson(makers.feature(makers.point(1, 2)))}
-    )
-    result = imported(content, name="layers.zip")
-    assert [table.layer.name for table in result.tables] == ["whole"]
-    assert [(notice.code, notice.layer) for notice in result.notices] == [("layer-damaged", "cut")]
-
-
-def test_a_file_of_damaged_layers_only_is_refused(imported):
-    with pytest.raises(errors.DetectError) as caught:
-        imported(build.zipped({"a.fgb": cut_flatgeobuf(), "b.fgb": cut_flatgeobuf()}), name="layers.zip")
-    assert caught.value.code == "unreadable"
+def test_features_that_a_damaged_file_has_lost_are_counted(imported):
+    """SQLite stops at the page, and GDAL calls that the end."""
+    content = geopackage(20_000)
+    middle = len(content) // 2 // 4096 * 4096
+    content[middle : middle + 4096 * 20] = b"\xff" * 4096 * 20
+    result = imported(bytes(content), name="odd.gpkg")
+    (notice,) = result.notices
+    assert (notice.code, notice.limit) == ("features-missing", 20_000)
+    assert notice.count == 20_000 - result.tables[0].row_count > 0
 
 
 def test_the_limit_is_named_when_it_is_a_second_layer_that_passes_it(geo, detected, readers):

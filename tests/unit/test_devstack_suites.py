@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.suites import Outcome, names_a_test, outcome, summary
+from devstack.suites import Outcome, Suite, names_a_test, outcome, summary, together
 
 REPORT = """<?xml version="1.0"?><testsuites><testsuite name="pytest" tests="9" failures="2" errors="1" skipped="1"/>
 </testsuites>"""
@@ -46,3 +46,9 @@ def test_a_suite_that_failed_is_named() -> None:
 )
 def test_a_path_replaces_the_suites_folder_and_an_option_does_not(argument: str, names: bool) -> None:
     assert names_a_test(argument) is names
+
+
+def test_processes_share_a_whole_suite_but_not_what_somebody_looks_at_alone() -> None:
+    shared = Suite("service", processes=2)
+    assert together(shared, []) == ("-n", "2", "--dist", "loadfile")
+    assert together(shared, ["-x"]) == together(Suite("unit"), []) == ()

@@ -226,7 +226,11 @@ class _Import:
             drawable_count=shapes["drawable_count"],
             geometry_type=shapes["geometry_type"],
             bbox_lonlat=tuple(shapes["bbox_lonlat"]) if shapes["bbox_lonlat"] else None,
-            notices=(*self._layer.notices, *shape_notices(self._layer.name, copied, shapes)),
+            notices=(
+                *self._layer.notices,
+                *missing_notices(self._layer, copied),
+                *shape_notices(self._layer.name, copied, shapes),
+            ),
             amount=self._amount,
             outline=self._tracer.outline(),
         )
@@ -253,6 +257,13 @@ class _Import:
 def fields_json(fields: tuple[Field, ...]) -> str:
     """Fields as the registry keeps them."""
     return json.dumps([{key: rules.clean(value) for key, value in asdict(field).items()} for field in fields])
+
+
+def missing_notices(layer: Layer, row_count: int) -> Iterator[Notice]:
+    """Where fewer features came than the file says it has: GDAL ends some damaged files without a word."""
+    if row_count < layer.feature_count:
+        missing = layer.feature_count - row_count
+        yield Notice("features-missing", layer=layer.name, count=missing, limit=layer.feature_count)
 
 
 def shape_notices(layer: str, row_count: int, shapes: dict[str, Any]) -> Iterator[Notice]:

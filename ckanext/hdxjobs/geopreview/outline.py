@@ -31,10 +31,14 @@ class Tracer:
         if self._count > MOST:
             self._pieces.clear()
         elif shapes.null_count < len(shapes):
-            self._pieces.append(_outline(fids.filter(shapes.is_valid()), shapes.drop_null()))
+            try:
+                self._pieces.append(_outline(fids.filter(shapes.is_valid()), shapes.drop_null()))
+            except shapely.errors.ShapelyError:
+                # The database will refuse it too, and can say which row it is.
+                self._count = MOST + 1
 
     def outline(self) -> Outline | None:
-        """Of all batches; None where there were too many features, or none."""
+        """Of all batches; None where there were too many features, none, or what is no shape."""
         if not self._pieces or self._count > MOST:
             return None
         return Outline(
