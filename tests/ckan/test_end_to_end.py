@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import makers
 import mapbox_vector_tile
 import psycopg2
 import pytest
@@ -161,7 +162,8 @@ def test_a_worker_killed_in_the_middle_costs_an_attempt_and_nothing_else(
     monkeypatch: Any,
 ) -> None:
     """kill -9 of the worker alone: its horse must die with it, and the sweep must queue the file again."""
-    many = json.dumps({"type": "FeatureCollection", "features": [FEATURE] * 30000}).encode()
+    places = [[n % 340 - 170, n // 340 - 60] for n in range(30_000)]
+    many = makers.geojson(*(makers.feature(makers.point(*place), **FIELDS) for place in places))
     resource_id = create(app, editor, file=(many, "many.geojson"))
     with worker() as process:
         wait_for(lambda: imports_under_way(geo_url))
