@@ -95,6 +95,19 @@ def test_the_parent_cannot_be_killed(stands, place, act):
     assert outcome(place, act) == "PermissionError"
 
 
+@pytest.mark.parametrize(
+    ("act", "refused"),
+    [
+        ("resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (1, 1))", "PermissionError"),
+        ("ctypes.CDLL(None).tgkill(os.getppid(), os.getppid(), 0)", "-1"),
+    ],
+)
+def test_the_parent_can_neither_be_limited_nor_signalled_by_its_thread(stands, place, act, refused):
+    stands("calls")
+    body = f"import ctypes, resource\nprint(json.dumps(outcome(lambda: {act})))"
+    assert caged(place, body) == refused
+
+
 def test_the_loopback_of_the_machine_is_out_of_reach(stands, place):
     """By its network of its own: a socket that was there before the filter of system calls stands for any."""
     stands("network")
@@ -208,9 +221,12 @@ ALLOWED, REFUSED, UNKNOWN, KILLED = 0x7FFF0000, 0x00050001, 0x00050026, 0x800000
 X86_64, AARCH64 = 0xC000003E, 0xC00000B7
 
 
+OWN_PID = 4321
+
+
 def verdict(machine, number, *, architecture=None, argument=0, may_execute=False):
     """What the kernel would do with a call: the filter's steps, one by one."""
-    code = seccomp._code(seccomp._MACHINES[machine], may_execute=may_execute)
+    code = seccomp._code(seccomp._MACHINES[machine], may_execute=may_execute, pid=OWN_PID)
     steps = [struct.unpack_from("=HBBI", code, at) for at in range(0, len(code), 8)]
     words = {0: number, 4: architecture or seccomp._MACHINES[machine].architecture, 16: argument}
     value = at = 0
@@ -233,6 +249,7 @@ CALLS = {
     "execveat": (322, 281),
     "ptrace": (101, 117),
     "kill": (62, 129),
+    "rt_tgsigqueueinfo": (297, 240),
     "unshare": (272, 97),
     "io_uring_setup": (425, 425),
 }
@@ -250,6 +267,15 @@ def test_reading_and_threads_are_allowed_on_both_processors_and_processes_are_no
     assert verdict(machine, clone, argument=0x3D0F00) == ALLOWED
     assert verdict(machine, clone, argument=signal.SIGCHLD) == REFUSED
     assert verdict(machine, 435) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("machine", "number"), [("x86_64", 234), ("x86_64", 302), ("aarch64", 131), ("aarch64", 261)]
+)
+def test_a_process_may_signal_and_limit_itself_and_nobody_else(machine, number):
+    assert verdict(machine, number, argument=OWN_PID) == ALLOWED
+    assert verdict(machine, number, argument=0) == ALLOWED
+    assert verdict(machine, number, argument=1) == REFUSED
 
 
 @pytest.mark.parametrize(("machine", "execve"), [("x86_64", 59), ("aarch64", 221)])

@@ -40,6 +40,7 @@ class _Machine:
     clone: int
     execute: tuple[int, ...]
     others: tuple[int, ...]
+    own: tuple[int, ...]
     x32: bool = False
 
 
@@ -48,15 +49,17 @@ class _Machine:
 _COMMON = (424, 425, 434, 438)
 _CLONE3 = 435
 # others: socket, socketpair, connect; ptrace, process_vm_readv, process_vm_writev; kill, tkill,
-# rt_sigqueueinfo; unshare, setns, mount; bpf, userfaultfd, perf_event_open; add_key, request_key, keyctl;
-# on x86-64 also fork, vfork.
+# rt_sigqueueinfo, rt_tgsigqueueinfo; unshare, setns, mount; bpf, userfaultfd, perf_event_open; add_key,
+# request_key, keyctl; on x86-64 also fork, vfork.
+# own: tgkill, with which abort(3) ends a process, and prlimit64, with which it asks for its limits.
 _MACHINES = {
     "x86_64": _Machine(
         0xC000003E,
         317,
         56,
         (59, 322),
-        (41, 53, 42, 101, 310, 311, 62, 200, 129, 272, 308, 165, 321, 323, 298, 248, 249, 250, 57, 58),
+        (41, 53, 42, 101, 310, 311, 62, 200, 129, 297, 272, 308, 165, 321, 323, 298, 248, 249, 250, 57, 58),
+        (234, 302),
         x32=True,
     ),
     "aarch64": _Machine(
@@ -64,7 +67,8 @@ _MACHINES = {
         277,
         220,
         (221, 281),
-        (198, 199, 203, 117, 270, 271, 129, 130, 138, 97, 268, 40, 280, 282, 241, 217, 218, 219),
+        (198, 199, 203, 117, 270, 271, 129, 130, 138, 240, 97, 268, 40, 280, 282, 241, 217, 218, 219),
+        (131, 261),
     ),
 }
 
@@ -78,13 +82,15 @@ def close(*, may_execute: bool) -> None:
 
     Such a call fails with EPERM.  Threads may be started.
 
+    Only itself may it signal or limit, under the number that it has now.
+
     :param may_execute: another program is still to take this process' place
     :raises OSError: the kernel does not do that, or the processor is not known
     """
     machine = _MACHINES.get(platform.machine())
     if machine is None:
         raise OSError(_ENOSYS, os.strerror(_ENOSYS))
-    code = _code(machine, may_execute=may_execute)
+    code = _code(machine, may_execute=may_execute, pid=os.getpid())
     program = _Program(len(code) // 8, code)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.syscall(machine.seccomp, _SET_MODE_FILTER, _FLAG_SPEC_ALLOW, ctypes.byref(program)):
@@ -92,7 +98,7 @@ def close(*, may_execute: bool) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def _code(machine: _Machine, *, may_execute: bool) -> bytes:
+def _code(machine: _Machine, *, may_execute: bool, pid: int) -> bytes:
     refused = machine.others + _COMMON + (() if may_execute else machine.execute)
     steps = [
         (_LOAD, 0, 0, _ARCHITECTURE),
@@ -104,6 +110,15 @@ def _code(machine: _Machine, *, may_execute: bool) -> bytes:
         steps += [(_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, _ERROR | _EPERM)]
     for number in refused:
         steps += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERROR | _EPERM)]
+    for number in machine.own:
+        steps += [
+            (_EQUAL, 0, 5, number),
+            (_LOAD, 0, 0, _FIRST_ARGUMENT),
+            (_EQUAL, 2, 0, pid),
+            (_EQUAL, 1, 0, 0),  # to prlimit64 zero is the caller
+            (_RETURN, 0, 0, _ERROR | _EPERM),
+            (_RETURN, 0, 0, _ALLOW),
+        ]
     steps += [
         # Its flags are behind a pointer, which a filter cannot follow; the C library then takes clone.
         (_EQUAL, 0, 1, _CLONE3),
