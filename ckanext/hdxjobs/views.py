@@ -83,6 +83,17 @@ def tilejson(layer_id: str) -> Response:
     return _served(layer_id, _tilejson)
 
 
+@hdxjobs.route("/hdxjobs/health")
+def health() -> Response:
+    """Whether this process can serve tiles, for whoever watches the site; the log says why not."""
+    try:
+        _reader(config.tile_settings()).ping()
+    except PoolBusy as error:
+        log.warning("Tiles cannot be served now: %s", error)
+        return _busy('{"map_database": "unavailable"}', mimetype="application/json")
+    return TileResponse('{"map_database": "ok"}\n', mimetype="application/json")
+
+
 @hdxjobs.route("/hdxjobs/upload/<resource_id>")
 def upload(resource_id: str) -> Response:
     """An upload, for a worker with a permit; whoever has none learns nothing, not even whether it exists."""
@@ -203,20 +214,20 @@ def _served(layer_id: str, answer: Callable[[TileSet, bool], Response]) -> Respo
         return answer(tile_set, public)
     except PoolBusy as error:
         log.warning("Layer %s cannot be served now: %s", layer_id, error)
-        busy = _text(503, "The map database is busy")
-        busy.headers["Retry-After"] = str(RETRY_AFTER_S)
-        return busy
+        return _busy("The map database is busy")
 
 
 def _tile(tile_set: TileSet, version: str, place: tuple[int, int, int], *, public: bool) -> Response:
     if not _NUMBER.fullmatch(version):
         return _text(404, "Not found")
-    body = _reader(config.tile_settings()).tile(tile_set.layer_id, int(version), *place)
-    if body is None:
+    found = _reader(config.tile_settings()).tile(tile_set.layer_id, int(version), *place)
+    if found is None:
         return _text(404, "Not found")
     key = "/".join(map(str, (tile_set.layer_id, version, *place)))
     max_age_s = TILE_MAX_AGE_S if tile_set.is_prepared else PREVIEW_MAX_AGE_S
-    return _cached(body, key=key, mimetype=MVT, max_age_s=max_age_s, public=public)
+    answer = _cached(found.body, key=key, mimetype=MVT, max_age_s=max_age_s, public=public)
+    answer.headers["X-Tile"] = f"{found.state}; dropped={found.dropped}" if found.dropped else found.state
+    return answer
 
 
 def _tilejson(tile_set: TileSet, public: bool) -> Response:
@@ -234,6 +245,7 @@ def _cached(body: bytes, *, key: str, mimetype: str, max_age_s: int, public: boo
     if public:
         answer.caching = f"public, max-age={max_age_s}"
         answer.headers["Access-Control-Allow-Origin"] = "*"
+        answer.headers["Access-Control-Expose-Headers"] = "ETag, X-Tile"
     etag = hashlib.sha256(key.encode() + b"\0" + body).hexdigest()[:32]
     if len(body) >= GZIP_FROM_BYTES and tk.request.accept_encodings["gzip"]:
         etag += "-gzip"
@@ -242,6 +254,13 @@ def _cached(body: bytes, *, key: str, mimetype: str, max_age_s: int, public: boo
     answer.set_data(body)
     answer.set_etag(etag)
     answer.make_conditional(tk.request.environ)
+    return answer
+
+
+def _busy(text: str, mimetype: str = "text/plain") -> Response:
+    """503: come back in a moment."""
+    answer = TileResponse(text + "\n", status=503, mimetype=mimetype)
+    answer.headers["Retry-After"] = str(RETRY_AFTER_S)
     return answer
 
 

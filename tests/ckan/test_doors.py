@@ -12,6 +12,9 @@ import psycopg2
 import pytest
 from layer_paths import paths, tile_path
 
+from ckanext.hdxjobs.geopreview import tiles
+from ckanext.hdxjobs.geopreview.values import Tile
+
 Call = Callable[..., Any]
 
 MVT = "application/vnd.mapbox-vector-tile"
@@ -79,6 +82,21 @@ def unprepared(layer: dict[str, Any], geo_url: str) -> Iterator[dict[str, Any]]:
 
 def test_a_sample_is_not_kept_long(unprepared: dict[str, Any], app: Any) -> None:
     assert app.get(tile_path(unprepared)).headers["Cache-Control"] == "public, max-age=10"
+
+
+def test_a_header_tells_what_kind_of_tile_it_is(layer: dict[str, Any], app: Any) -> None:
+    headers = app.get(tile_path(layer)).headers
+    assert headers["X-Tile"] == "live"
+    assert headers["Access-Control-Expose-Headers"] == "ETag, X-Tile"
+    assert app.get(tile_path(layer, "5/1/31")).headers["X-Tile"] == "live"
+
+
+def test_a_header_tells_how_many_features_a_tile_lacks(
+    layer: dict[str, Any], app: Any, monkeypatch: Any
+) -> None:
+    crowded = Tile(b"tile", "stored", 12)
+    monkeypatch.setattr(tiles.TileReader, "tile", lambda *_: crowded)
+    assert app.get(tile_path(layer)).headers["X-Tile"] == "stored; dropped=12"
 
 
 def test_a_known_etag_answers_304_without_a_body(layer: dict[str, Any], app: Any) -> None:
@@ -152,6 +170,19 @@ def test_the_map_database_away_is_503_with_retry_after(
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0
     assert answer.headers["Cache-Control"] == "private, no-store"
+
+
+def test_health_is_told_to_anybody(app: Any) -> None:
+    answer = app.get("/hdxjobs/health")
+    assert (answer.status_code, answer.json) == (200, {"map_database": "ok"})
+    assert answer.headers["Cache-Control"] == "private, no-store"
+
+
+def test_health_is_503_and_tells_no_secret_when_the_map_database_is_away(app: Any, ckan_config: Any) -> None:
+    ckan_config["ckanext.hdxjobs.postgis.tiles_url"] = "postgresql://nobody:secret@127.0.0.1:9/geo"
+    answer = app.get("/hdxjobs/health")
+    assert (answer.status_code, answer.json) == (503, {"map_database": "unavailable"})
+    assert int(answer.headers["Retry-After"]) > 0
 
 
 @pytest.mark.parametrize("door", ["tile", "tilejson", "panel", "status"])

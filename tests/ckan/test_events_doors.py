@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -329,7 +330,7 @@ def test_the_command_line_delivers_to_the_file(
 
 def test_the_sweep_carries_the_spool_into_the_outbox(cli: Any, events: Events) -> None:
     folder = config.analytics_settings().spool_folder
-    spool.write(folder, [parcel.stamped(1_764_000_000) for parcel in parcels(4)], max_bytes=10**6)
+    spool.write(folder, [parcel.stamped(time.time()) for parcel in parcels(4)], max_bytes=10**6)
     cli.invoke(hdxjobs, ["sweep"])
 
     assert len(events.rows()) == 4

@@ -17,7 +17,7 @@ import pytest
 from ckan import model
 from werkzeug.datastructures import FileStorage
 
-from ckanext.hdxjobs.errors import FetchError
+from ckanext.hdxjobs.errors import NOTICES, FetchError
 from ckanext.hdxjobs.geopreview import attempt, job, lock, mirror, record
 from ckanext.hdxjobs.geopreview.values import Progress
 
@@ -376,7 +376,7 @@ def test_a_layer_that_breaks_both_readers_is_left_out_of_its_file(
     status = call("hdx_geopreview_status", id=resource["id"])
     assert [layer["name"] for layer in status["layers"]] == ["good"]
     (warning,) = status["warnings"]
-    assert warning.startswith("“Bad” is not shown: it is damaged")
+    assert warning == NOTICES["layer-damaged"].message.format(layer="Bad")
     assert len(tables(geo_url)) == 1
 
 

@@ -131,7 +131,7 @@ class Imported:
         """The features of a tile."""
         tile_set = self.tile_sets[layer]
         content = self.tile_reader.tile(tile_set.layer_id, tile_set.generation, z, x, y)
-        return decode(content)
+        return decode(content.body) if content else []
 
 
 def decode(content: bytes | None) -> list[dict[str, Any]]:

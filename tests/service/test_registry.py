@@ -122,8 +122,8 @@ def test_a_new_generation_takes_over_and_the_old_tiles_stay_for_a_while(geo, til
     (second,) = publish_towns("replaced", 2, one)
     assert second.layer_id == first.layer_id
     assert tile_reader.layer(first.layer_id).generation == 2
-    assert len(decode(tile_reader.tile(first.layer_id, 1, 0, 0, 0))) == 3
-    assert len(decode(tile_reader.tile(first.layer_id, 2, 0, 0, 0))) == 1
+    assert len(decode(tile_reader.tile(first.layer_id, 1, 0, 0, 0).body)) == 3
+    assert len(decode(tile_reader.tile(first.layer_id, 2, 0, 0, 0).body)) == 1
 
 
 def test_old_generations_are_dropped_after_their_grace(geo, tile_reader, publish_towns):
@@ -230,7 +230,7 @@ def test_an_import_that_is_repeated_after_a_kill_starts_afresh(geo, loaded, tile
     loaded(makers.towns(), resource_id="retried", generation=1)
     tables = loaded(makers.geojson(makers.feature(makers.point(1, 2))), resource_id="retried", generation=1)
     (tile_set,) = publish.publish(tables, resource_id="retried", generation=1, dsn=geo.loader)
-    assert len(decode(tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0))) == 1
+    assert len(decode(tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0).body)) == 1
 
 
 def test_a_reader_that_dies_in_the_middle_of_a_copy_leaves_no_table(geo, detected, readers):

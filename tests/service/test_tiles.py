@@ -14,6 +14,7 @@ from conftest import decode
 
 from ckanext.hdxjobs import errors
 from ckanext.hdxjobs.geopreview import tiles
+from ckanext.hdxjobs.geopreview.values import Tile
 
 #: A unit of tile 0/0/0 in degrees of longitude.
 UNIT = 360 / 4096
@@ -111,7 +112,7 @@ def test_properties_come_under_their_keys_and_null_is_left_out(imported):
 def test_a_tile_that_does_not_exist_is_empty(imported, z, x, y):
     result = imported(makers.towns())
     tile_set = result.tile_sets[0]
-    assert result.tile_reader.tile(tile_set.layer_id, tile_set.generation, z, x, y) == b""
+    assert result.tile_reader.tile(tile_set.layer_id, tile_set.generation, z, x, y) == Tile(b"", "outside")
 
 
 def test_a_place_without_features_is_empty(imported):
@@ -232,7 +233,7 @@ def test_a_tile_holds_while_its_table_is_dropped(geo, imported):
 def test_a_tile_decodes_to_the_fields_of_the_file(imported):
     result = imported(makers.geojson(makers.feature(makers.point(1, 2), a=1, b="x", c=True, d=0.5)))
     content = result.tile_reader.tile(result.tile_sets[0].layer_id, 1, 0, 0, 0)
-    assert decode(content)[0]["properties"] == {"a": 1, "b": "x", "c": True, "d": 0.5}
+    assert decode(content.body)[0]["properties"] == {"a": 1, "b": "x", "c": True, "d": 0.5}
 
 
 def test_a_big_shape_that_crosses_itself_does_not_hold_up_its_tile(imported):

@@ -74,7 +74,9 @@ def prepare(
         limits = budget or Budget(max_zoom=rules.DEEPEST_MAX_ZOOM)
         with db.session(dsn, error=PublishError) as connection:
             more = partial(hired, connection, dsn=dsn, count=hands)
-            made.append(_Preparation(connection, more, tile_set, limits).run())
+            preparation = _Preparation(connection, more, tile_set, limits)
+            made.append(preparation.run())
+            preparation.release()
     return tuple(made)
 
 
@@ -128,6 +130,11 @@ class _Preparation:
         made = replace(made, seconds=time.monotonic() - started)
         log.info("layer %s: %s", self._name, made)
         return made
+
+    def release(self) -> None:
+        """Let others prepare this layer from now on; a server notices only later that a connection was closed."""
+        with self._connection, self._connection.cursor() as cursor:
+            cursor.execute(db.query("prepare_unlock"), {"table_name": self._name})
 
     def _check(self, cursor: Any) -> None:
         """Go on only while this generation is served."""

@@ -17,7 +17,7 @@ from psycopg2 import extensions
 
 from ckanext.hdxjobs.errors import PoolBusy
 from ckanext.hdxjobs.geopreview import db, rules
-from ckanext.hdxjobs.geopreview.values import Field, TileSet
+from ckanext.hdxjobs.geopreview.values import Field, Tile, TileSet
 
 #: A missing table is another matter: it was dropped a moment ago.
 _UNUSABLE = tuple({*db.UNAVAILABLE, *db.NOT_SET_UP} - {psycopg2.errors.UndefinedTable})
@@ -88,15 +88,22 @@ class TileReader:
             is_prepared=row[10],
         )
 
-    def tile(self, layer_id: str, version: int, z: int, x: int, y: int) -> bytes | None:
-        """A tile's bytes; b"" where nothing is, ``None`` for a layer or version that is not served."""
+    def tile(self, layer_id: str, version: int, z: int, x: int, y: int) -> Tile | None:
+        """A tile, or ``None`` for a layer or version that is not served."""
         params = {"layer_id": layer_id, "version": version, "z": z, "x": x, "y": y}
         try:
             row = self._one(db.queries()["tile"], params)
         except psycopg2.errors.UndefinedTable:
             # Dropped between the look into the registry and the look into the table.
             return None
-        return None if row is None or row[0] is None else bytes(row[0])
+        return None if row is None or row[0] is None else Tile(bytes(row[0]), row[1], row[2])
+
+    def ping(self) -> None:
+        """Return if the map database answers and is set up.
+
+        :raises PoolBusy: it does not, or all connections are in use
+        """
+        self._one(db.queries()["layer"], {"layer_id": ""})
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -228,6 +228,20 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Tile:
+    """A vector tile as it is sent.
+
+    :ivar body: Mapbox Vector Tile; b"" where nothing is
+    :ivar state: stored, live, preview, capped, ... as ``hdxjobs.tile_v2`` (sql/tiles.sql) explains them
+    :ivar dropped: features left out because the tile would be too large
+    """
+
+    body: bytes
+    state: str
+    dropped: int = 0
+
+
+@dataclass(frozen=True)
 class TileSet:
     """A published layer: what status, TileJSON and the map tell of it.
 

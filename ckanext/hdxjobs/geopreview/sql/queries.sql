@@ -155,7 +155,11 @@ SELECT
 FROM hdxjobs.layer_v1(%(layer_id)s);
 
 -- name: tile
-SELECT hdxjobs.tile_v1(%(layer_id)s, %(version)s, %(z)s, %(x)s, %(y)s);
+SELECT
+    t.mvt,
+    t.state,
+    t.dropped
+FROM hdxjobs.tile_v2(%(layer_id)s, %(version)s, %(z)s, %(x)s, %(y)s) AS t;
 
 -- name: try_import_lock
 SELECT pg_try_advisory_lock(%(number)s);
@@ -172,6 +176,9 @@ ALTER TABLE {table} ADD COLUMN IF NOT EXISTS hdx_walk boolean NOT NULL DEFAULT f
 
 -- name: try_prepare_lock
 SELECT pg_try_advisory_lock(hashtext('hdxjobs.prepare'), hashtext(%(table_name)s));
+
+-- name: prepare_unlock
+SELECT pg_advisory_unlock(hashtext('hdxjobs.prepare'), hashtext(%(table_name)s));
 
 -- name: still_served
 SELECT l.published_at IS NOT NULL AND l.retired_at IS NULL AND r.tombstone_gen < l.generation
