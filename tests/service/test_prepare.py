@@ -34,10 +34,10 @@ def info(result, z=0, x=0, y=0, layer=0):
 def shapes(result, z, x, y):
     """(id, shape in the tile's units with y down, amount) of a tile's features."""
     tile_set = result.tile_sets[0]
-    content = result.tile_reader.tile(tile_set.layer_id, tile_set.generation, z, x, y)
-    if not content:
+    tile = result.tile_reader.tile(tile_set.layer_id, tile_set.generation, z, x, y)
+    if not tile.body:
         return []
-    decoded = mapbox_vector_tile.decode(content, default_options={"y_coord_down": True})
+    decoded = mapbox_vector_tile.decode(tile.body, default_options={"y_coord_down": True})
     return [
         (item["id"], shapely.geometry.shape(item["geometry"]), item["properties"].get("point_count", 1))
         for item in decoded["layer"]["features"]
