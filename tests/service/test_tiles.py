@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import makers
 import numpy as np
@@ -182,6 +183,31 @@ def test_a_full_pool_means_come_back_later(geo):
         reads.layer("nothing")
     busy.join()
     assert reads.layer("nothing") is None
+    reads.close()
+
+
+def test_one_tile_asked_by_many_at_the_same_time_takes_one_connection(geo, imported):
+    result = imported(makers.towns())
+    layer_id = result.tile_sets[0].layer_id
+    reads = tiles.TileReader(geo.tiles, 5, max_connections=1, wait_s=0)
+    locked = psycopg2.connect(geo.admin)
+    with ThreadPoolExecutor(4) as threads:
+        with locked, locked.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE hdxjobs.{result.tables[0].table_name}")
+            first = threads.submit(reads.tile, layer_id, 1, 0, 0, 0)
+            while not geo.rows(
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+                " AND application_name = 'hdxjobs-tiles' AND wait_event_type = 'Lock'"
+            ):
+                pass
+            asking = threading.Barrier(4)
+            more = [
+                threads.submit(lambda: (asking.wait(10), reads.tile(layer_id, 1, 0, 0, 0))[1])
+                for _ in range(3)
+            ]
+            asking.wait(10)
+        assert [len(decode(answer.result(10).body)) for answer in (first, *more)] == [3] * 4
+    locked.close()
     reads.close()
 
 

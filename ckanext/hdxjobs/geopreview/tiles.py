@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg2
@@ -17,6 +18,7 @@ from psycopg2 import extensions
 
 from ckanext.hdxjobs.errors import PoolBusy
 from ckanext.hdxjobs.geopreview import db, rules
+from ckanext.hdxjobs.geopreview.flights import Flights
 from ckanext.hdxjobs.geopreview.values import Field, Tile, TileSet
 
 #: A missing table is another matter: it was dropped a moment ago.
@@ -89,14 +91,14 @@ class TileReader:
         )
 
     def tile(self, layer_id: str, version: int, z: int, x: int, y: int) -> Tile | None:
-        """A tile, or ``None`` for a layer or version that is not served."""
-        params = {"layer_id": layer_id, "version": version, "z": z, "x": x, "y": y}
-        try:
-            row = self._one(db.queries()["tile"], params)
-        except psycopg2.errors.UndefinedTable:
-            # Dropped between the look into the registry and the look into the table.
-            return None
-        return None if row is None or row[0] is None else Tile(bytes(row[0]), row[1], row[2])
+        """A tile, or ``None`` for a layer or version that is not served.
+
+        Requests of one tile at the same time ask the database once, and take one of the few connections.
+        """
+        self._start_anew_if_forked()
+        return self._flights.run(
+            (layer_id, version, z, x, y), partial(self._read_tile, layer_id, version, z, x, y)
+        )
 
     def ping(self) -> None:
         """Return if the map database answers and is set up.
@@ -111,11 +113,27 @@ class TileReader:
             while self._idle:
                 self._idle.pop().close()
 
+    def _read_tile(self, layer_id: str, version: int, z: int, x: int, y: int) -> Tile | None:
+        params = {"layer_id": layer_id, "version": version, "z": z, "x": x, "y": y}
+        try:
+            row = self._one(db.queries()["tile"], params)
+        except psycopg2.errors.UndefinedTable:
+            # Dropped between the look into the registry and the look into the table.
+            return None
+        return None if row is None or row[0] is None else Tile(bytes(row[0]), row[1], row[2])
+
     def _start(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._idle: list[extensions.connection] = []
         self._slots = threading.BoundedSemaphore(self._max_connections)
+        self._flights: Flights[Tile | None] = Flights()
+
+    def _start_anew_if_forked(self) -> None:
+        if self._pid != os.getpid():
+            # Kept, not closed: closing would say goodbye on the parent's sockets.
+            self._inherited += self._idle
+            self._start()
 
     def _one(self, statement: str, params: dict[str, Any]) -> tuple[Any, ...] | None:
         """The first row; a connection that has died since its last use is replaced once."""
@@ -133,10 +151,7 @@ class TileReader:
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
-        if self._pid != os.getpid():
-            # Kept, not closed: closing would say goodbye on the parent's sockets.
-            self._inherited += self._idle
-            self._start()
+        self._start_anew_if_forked()
         slots = self._slots
         if not slots.acquire(timeout=self._wait_s):
             message = "all connections of this process are in use"
