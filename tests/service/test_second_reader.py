@@ -139,16 +139,20 @@ def test_a_file_that_is_damaged_is_not_tried_again(path, tmp_path, monkeypatch):
     assert tried.read_text().split() == ["parser"]
 
 
+def assert_breaks_off(readers, found):
+    with (
+        pytest.raises(errors.DetectError),
+        readers.stream(found, format_=FORMATS["KML"], layer="Towns", encoding="UTF-8") as stream,
+    ):
+        list(stream.batches)
+
+
 def test_after_a_break_amid_the_features_the_other_reader_is_the_only_one(path, tmp_path, monkeypatch):
     tried = broken.install(tmp_path, monkeypatch, "an abort", drivers=(), amid=("LIBKML",))
     found, format_ = path("KML"), FORMATS["KML"]
     with reader.Readers(LIMITS) as readers:
         readers.inspect(found, format_=format_)
-        with (
-            pytest.raises(errors.DetectError),
-            readers.stream(found, format_=format_, layer="Towns", encoding="UTF-8") as stream,
-        ):
-            list(stream.batches)
+        assert_breaks_off(readers, found)
         assert readers.turn()
         readers.inspect(found, format_=format_)
         with readers.stream(found, format_=format_, layer="Towns", encoding="UTF-8") as stream:
@@ -162,11 +166,7 @@ def test_there_is_no_turn_after_the_second_reader_broke_too(path, tmp_path, monk
     found, format_ = path("KML"), FORMATS["KML"]
     with reader.Readers(LIMITS) as readers:
         readers.inspect(found, format_=format_)
-        with (
-            pytest.raises(errors.DetectError),
-            readers.stream(found, format_=format_, layer="Towns", encoding="UTF-8") as stream,
-        ):
-            list(stream.batches)
+        assert_breaks_off(readers, found)
         assert not readers.turn()
 
 

@@ -41,12 +41,7 @@ class Tracer:
         """Of all batches; None where there were too many features, none, or what is no shape."""
         if not self._pieces or self._count > MOST:
             return None
-        return Outline(
-            np.concatenate([piece.fid for piece in self._pieces]),
-            np.concatenate([piece.bounds for piece in self._pieces], axis=1),
-            np.concatenate([piece.vertices for piece in self._pieces]),
-            np.concatenate([piece.dimension for piece in self._pieces]),
-        )
+        return pyramid.joined(self._pieces)
 
 
 def _outline(fids: pa.Array, shapes: pa.Array) -> Outline:

@@ -8,6 +8,7 @@ whatever zoom, stand side by side, so that no zoom needs a sort of its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -134,6 +135,16 @@ def interleave(x: npt.NDArray[np.int32], y: npt.NDArray[np.int32]) -> Ints:
             bits = (bits | (bits << np.uint64(step))) & np.uint64(mask)
         spread.append(bits)
     return (spread[0] | (spread[1] << np.uint64(1))).astype(np.int64)
+
+
+def joined(pieces: Sequence[Outline]) -> Outline:
+    """One outline of several, one or more."""
+    return Outline(
+        np.concatenate([piece.fid for piece in pieces]),
+        np.concatenate([piece.bounds for piece in pieces], axis=1),
+        np.concatenate([piece.vertices for piece in pieces]),
+        np.concatenate([piece.dimension for piece in pieces]),
+    )
 
 
 def boxes(outline: Outline) -> Boxes:

@@ -128,8 +128,8 @@ class Readers:
         What was described must be described anew: another reader may find other layers and fields.
         """
         self.close()
-        self._turned, turned = self._turned or self.may_turn, self.may_turn
-        self._broke = None
+        turned, self._broke = self.may_turn, None
+        self._turned |= turned
         return turned
 
     def _ways(self, format_: Format) -> Iterator[Way]:

@@ -46,7 +46,7 @@ class _Boxes:
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._skip = _HEADER_BYTES
-        self._chunks: list[tuple[npt.NDArray[Any], ...]] = []
+        self._chunks: list[pyramid.Outline] = []
 
     def write(self, data: bytes) -> int:
         self._buffer += data
@@ -70,7 +70,7 @@ class _Boxes:
             ]
         )
         self._chunks.append(
-            (
+            pyramid.Outline(
                 found["fid"].astype(np.int64),
                 bounds,
                 found["vertices"].astype(np.int32),
@@ -80,14 +80,7 @@ class _Boxes:
 
     def result(self) -> pyramid.Boxes:
         self._convert()
-        fid, bounds, vertices, dimension = zip(*self._chunks, strict=True)
-        outline = pyramid.Outline(
-            np.concatenate(fid),
-            np.concatenate(bounds, axis=1),
-            np.concatenate(vertices),
-            np.concatenate(dimension),
-        )
-        return pyramid.boxes(outline)
+        return pyramid.boxes(pyramid.joined(self._chunks))
 
 
 class _Blobs:
