@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 SCHEMA = "hdxjobs"
 #: Raised with each change of the files in sql/.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 CONNECT_TIMEOUT_S = 5
 
 #: What psycopg2 raises when the database, not the data, is at fault.
