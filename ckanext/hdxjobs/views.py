@@ -1,4 +1,4 @@
-"""The URL door: tiles, TileJSON, the map's files, the status panel and its retry; browsers' events and their page.
+"""The URL door: tiles, TileJSON, the map's files, the status panel and its retry; browsers' events; sysadmins' pages.
 
 Every request is authorised like ``resource_show`` before anything is said: what a visitor may not see
 answers byte for byte like what does not exist.  Uploads are only for workers.
@@ -12,20 +12,20 @@ import hashlib
 import json
 import logging
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
 import ckan.plugins.toolkit as tk
-import psycopg2
 from ckan import model
 from flask import Blueprint, Response, current_app, g
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.datastructures import Headers
 
-from ckanext.hdxjobs import config, files
-from ckanext.hdxjobs.analytics import beacon, capture, report
+from ckanext.hdxjobs import config, files, sysadmin
+from ckanext.hdxjobs.analytics import beacon
 from ckanext.hdxjobs.errors import PoolBusy
-from ckanext.hdxjobs.geopreview import handover, permit, record, tiles
+from ckanext.hdxjobs.geopreview import footfall, handover, permit, record, tiles
 from ckanext.hdxjobs.geopreview.values import TileSet
 
 log = logging.getLogger(__name__)
@@ -175,18 +175,12 @@ def _exempt_from_csrf_tokens(_state: Any) -> None:
     csrf.exempt(events)
 
 
-@hdxjobs.route("/ckan-admin/hdxjobs-events")
-def events_page() -> Any:
-    """How the sinks fare; for sysadmins."""
-    try:
-        tk.check_access("sysadmin", {"user": tk.current_user.name})
-    except tk.NotAuthorized:
-        return tk.abort(403, tk._("Need to be system administrator to administer"))
-    try:
-        shown, trouble = report.make(config.analytics_settings()), None
-    except psycopg2.Error as error:
-        shown, trouble = None, capture.describe(error)
-    return tk.render("admin/hdxjobs_events.html", {"report": shown, "trouble": trouble})
+for path, page in {
+    "hdxjobs-events": sysadmin.events_page,
+    "hdxjobs-tiles": sysadmin.tiles_page,
+    "hdxjobs-tiles/<layer_id>": sysadmin.layer_tiles_page,
+}.items():
+    hdxjobs.add_url_rule(f"/ckan-admin/{path}", view_func=page)
 
 
 def preview_of(resource_id: str) -> dict[str, Any] | None:
@@ -213,21 +207,25 @@ def _served(layer_id: str, answer: Callable[[TileSet, bool], Response]) -> Respo
             return _text(404, "Not found")
         return answer(tile_set, public)
     except PoolBusy as error:
-        log.warning("Layer %s cannot be served now: %s", layer_id, error)
-        return _busy("The map database is busy")
+        return _turned_away(layer_id, error)
 
 
 def _tile(tile_set: TileSet, version: str, place: tuple[int, int, int], *, public: bool) -> Response:
+    began_s = time.perf_counter()
     if not _NUMBER.fullmatch(version):
         return _text(404, "Not found")
-    found = _reader(config.tile_settings()).tile(tile_set.layer_id, int(version), *place)
+    try:
+        found = _reader(config.tile_settings()).tile(tile_set.layer_id, int(version), *place)
+    except PoolBusy as error:
+        answer = _turned_away(tile_set.layer_id, error)
+        return footfall.note(answer, tile_set.layer_id, place, source="busy", began_s=began_s)
     if found is None:
         return _text(404, "Not found")
     key = "/".join(map(str, (tile_set.layer_id, version, *place)))
     max_age_s = TILE_MAX_AGE_S if tile_set.is_prepared else PREVIEW_MAX_AGE_S
     answer = _cached(found.body, key=key, mimetype=MVT, max_age_s=max_age_s, public=public)
     answer.headers["X-Tile"] = f"{found.state}; dropped={found.dropped}" if found.dropped else found.state
-    return answer
+    return footfall.note(answer, tile_set.layer_id, place, source=found.state, began_s=began_s)
 
 
 def _tilejson(tile_set: TileSet, public: bool) -> Response:
@@ -255,6 +253,11 @@ def _cached(body: bytes, *, key: str, mimetype: str, max_age_s: int, public: boo
     answer.set_etag(etag)
     answer.make_conditional(tk.request.environ)
     return answer
+
+
+def _turned_away(layer_id: str, error: PoolBusy) -> Response:
+    log.warning("Layer %s cannot be served now: %s", layer_id, error)
+    return _busy("The map database is busy")
 
 
 def _busy(text: str, mimetype: str = "text/plain") -> Response:

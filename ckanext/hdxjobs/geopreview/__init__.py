@@ -26,5 +26,6 @@ driver can open, in UTF-8); ``rows``, ``transfer`` (binary COPY); ``outline``, `
 ``cutting``, ``slimming``, ``descent``, ``hands``, ``bake`` (what preparing is made of); ``answer``, ``legacy``
 (the words of the status and of old clients); ``preview``, ``db`` (the two databases); ``translate``, ``child``
 and ``launcher`` (readers as the parent sees them), ``check`` (their state), ``lock``; ``flights`` (a tile
-is made once for all who ask at the same time); ``rules``, ``formats``, ``remedies``, ``verdicts``, ``values``.
+is made once for all who ask at the same time); ``tally``, ``footfall``, ``footprints``, ``demand`` (who asks for
+which tiles, counted, kept and told); ``rules``, ``formats``, ``remedies``, ``verdicts``, ``values``.
 """
