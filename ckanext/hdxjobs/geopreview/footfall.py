@@ -92,12 +92,12 @@ def _write_all() -> None:
         return
     try:
         footprints.write(client, counts)
-    except redis.exceptions.ExecAbortError as error:
+    except redis.ResponseError as error:
         _tally.give_back(counts)
         _trouble(error, "kept")
     except (redis.RedisError, OSError) as error:
-        # Redis may have them all the same: rather too few than twice.
-        _trouble(error, "lost")
+        # Rather too few than twice.
+        _trouble(error, "lost, or taken all the same")
 
 
 def _greet(client: redis.Redis) -> None:

@@ -6,6 +6,7 @@ of the largest tiles; and a sorted set of the layers that were asked for that da
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -15,6 +16,8 @@ from ckan.lib.jobs import add_queue_name_prefix
 
 from ckanext.hdxjobs import queues
 from ckanext.hdxjobs.geopreview.tally import BOUNDS_MS, Counts, Pair, Place
+
+log = logging.getLogger(__name__)
 
 #: Days that counts are kept.
 KEEP_DAYS = 30
@@ -26,9 +29,9 @@ _SOURCE, _BUCKET, _MS, _BYTES = "s", "h", "ms", "b"
 
 
 def write(client: redis.Redis, counts: Mapping[Pair, Counts]) -> None:
-    """Add to today's counts, all or nothing.
+    """Add to today's counts.
 
-    :raises redis.exceptions.ExecAbortError: Redis refuses them
+    :raises redis.ResponseError: Redis refuses them all
     :raises redis.RedisError: it fell silent; it may have them or not
     """
     day = _today()
@@ -40,7 +43,11 @@ def write(client: redis.Redis, counts: Mapping[Pair, Counts]) -> None:
             for key in (_key(day, layer_id), _slow_key(day, layer_id), _large_key(day, layer_id)):
                 asked.expire(key, timedelta(days=KEEP_DAYS))
         asked.expire(_key(day), timedelta(days=KEEP_DAYS))
-        asked.execute()
+        # A command that fails among others is among the results; what is raised hinders all of them.
+        refused = [result for result in asked.execute(raise_on_error=False) if isinstance(result, Exception)]
+    if refused:
+        log.warning("Redis took the counts of tiles only in part: %s", refused[0])
+        return
     _prune(client, [key for one in layers for key in (_slow_key(day, one), _large_key(day, one))])
 
 
