@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -201,6 +203,24 @@ def test_a_forked_process_does_not_write_its_parents_counts(layer: dict[str, Any
         os._exit(0)
     os.waitpid(child, 0)
     footfall.flush()
+
+    assert asked(layer) == 1
+
+
+_ENDING = """
+import sys
+from ckan.common import config
+from werkzeug.wrappers import Response
+from ckanext.hdxjobs.geopreview import footfall
+config.update(zip(sys.argv[2::2], sys.argv[3::2]))
+footfall.note(Response(b"tile"), sys.argv[1], (4, 1, 2), source="stored", began_s=0.0)
+"""
+
+
+def test_a_process_that_ends_writes_its_counts(layer: dict[str, Any], ckan_config: Any) -> None:
+    names = ("ckan.redis.url", "ckan.site_id", "ckanext.hdxjobs.redis_timeout_s")
+    options = [text for name in names for text in (name, str(ckan_config[name]))]
+    subprocess.run([sys.executable, "-c", _ENDING, layer["layer_id"], *options], check=True)
 
     assert asked(layer) == 1
 

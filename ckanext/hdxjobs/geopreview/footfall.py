@@ -85,7 +85,8 @@ def _write_all() -> None:
         return
     try:
         client = queues.connection()
-        _greet(client)
+        # A frozen Redis carries out later what it was sent: it is sent no counts before it answers.
+        client.ping()
     except (redis.RedisError, OSError) as error:
         _tally.give_back(counts)
         _trouble(error, "kept")
@@ -98,15 +99,6 @@ def _write_all() -> None:
     except (redis.RedisError, OSError) as error:
         # Rather too few than twice.
         _trouble(error, "lost, or taken all the same")
-
-
-def _greet(client: redis.Redis) -> None:
-    """A frozen Redis carries out later what it was sent: it is sent no counts before it answers."""
-    try:
-        client.ping()
-    except redis.ConnectionError:
-        # The connection was kept across a restart of Redis; a dead Redis refuses a new one at once.
-        client.ping()
 
 
 def _trouble(error: Exception, fate: str) -> None:
