@@ -9,10 +9,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import psycopg2
 
@@ -30,13 +32,16 @@ FROZEN_S, FROZEN_A_SECOND = 65, 10
 
 
 @contextmanager
-def site() -> Iterator[Site]:
-    """A web server on a new database, a Redis, and a fake to send to."""
+def site(more: Mapping[str, Any] = MappingProxyType({})) -> Iterator[Site]:
+    """A web server on a new database, a Redis, and a fake to send to.
+
+    :param more: lines of its configuration
+    """
     server = postgres.url(postgres.SUPERUSER, "postgres")
     outbox.run(server, f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
     postgres.make_database(DATABASE, owner=postgres.OWNER)
     with tempfile.TemporaryDirectory() as folder, client.running(nice=10) as fake:
-        options = {"sqlalchemy.url": dsn(), "ckan.site_id": DATABASE}
+        options = {"sqlalchemy.url": dsn(), "ckan.site_id": DATABASE, **more}
         made = Site(Path(folder), fake, base_ini=CKAN_INI, options=options)
         try:
             with step("A site of its own"):

@@ -19,14 +19,12 @@ import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
 
 from benchmarks import load_files, report
-from benchmarks.bench_tiles import scratch
+from benchmarks.databases import as_admin, scratch
 from benchmarks.report import Line
-from devstack import environment
 from devstack.steps import step
 
 TURNS = 5
@@ -70,7 +68,7 @@ def main(arguments: list[str]) -> None:
     files = load_files.all_files(0.02 if small else 1)
     lines, rows = [], []
     with scratch() as (loader, _):
-        admin = _as_admin(loader)
+        admin = as_admin(loader)
         for title, path in files.items():
             with step(f"{title}, {TURNS} turns"):
                 found = _turns(path, loader, admin)
@@ -127,11 +125,6 @@ def _forget(admin: str) -> None:
         cursor.execute("DELETE FROM hdxjobs.layer")
         cursor.execute("CHECKPOINT")
     connection.close()
-
-
-def _as_admin(loader: str) -> str:
-    server = urlsplit(environment.for_tests()["HDXJOBS_TEST_PG_URL"])
-    return urlunsplit(server._replace(path=urlsplit(loader).path))
 
 
 def _row(title: str, path: Path, found: Found) -> str:

@@ -1,227 +1,257 @@
-"""Tiles of heavy layers: how long preparing takes, what it stores, and how each tile of a random walk comes.
+"""Tiles of heavy layers beside other servers: ./dev bench tiles writes benchmarks/tiles.md and tiles.svg.
 
-    ./dev bench tiles, or python -m benchmarks.bench_tiles [--small]
+    ./dev bench tiles, or python -m benchmarks.bench_tiles [--small] [--only NAME]
 
-Beside it the same tiles by the plain query that a tile server sends for a table (ST_AsMVT of ST_AsMVTGeom
-over an indexed box), on the same tables in the same database.  Writes benchmarks/tiles.md.
+Each layer is a file. ogr2ogr loads it for Martin and tipg, our import for us; then all are asked for the
+same tiles, one after the other and by eight clients.  Ours are asked for in PostGIS, and through the same
+Martin, so that only what is behind the server differs.
 """
 
 from __future__ import annotations
 
-import os
-import platform
-import random
+import json
 import statistics
+import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
-import psycopg2
+from benchmarks import tile_files, tile_report, tile_servers, tile_site, tile_tiny
+from benchmarks.databases import as_admin, run, scratch
+from benchmarks.tile_files import Wanted
+from benchmarks.tile_walk import Place, Timed, a_second, by_http, by_sql, timed, walk
+from ckanext.hdxjobs.geopreview import rules
+from devstack import peers
+from devstack.steps import say, step
 
-from benchmarks import tile_layers
-from ckanext.hdxjobs.geopreview import db
-from devstack import environment
-
-REPORT = Path(__file__).with_name("tiles.md")
 FULL = (
-    ("points", 1_000_000),
-    ("points", 5_000_000),
-    ("squares", 2_000_000),
-    ("mosaic", 2_000),
-    ("giant", 2_000_000),
-    ("routes", 50_000),
+    Wanted("points-10k", "10,000 points", "points", 10_000, has_peers=False),
+    Wanted("points-100k", "100,000 points", "points", 100_000, has_peers=False),
+    Wanted("points-1m", "1,000,000 clustered points", "points", 1_000_000),
+    Wanted("points-5m", "5,000,000 points", "points", 5_000_000),
+    Wanted("squares", "2,000,000 tiny squares", "squares", 2_000_000),
+    Wanted("mosaic", "5,000 neighbours, 18 M vertices", "mosaic", 5_000),
+    # Polygon clipping of so many vertices takes minutes that nothing can end: others are asked for zoom 0 only.
+    Wanted("giant", "one polygon, 2 M vertices", "giant", 2_000_000, peers_see=1),
+    Wanted("routes", "50,000 routes across the world", "routes", 50_000),
+    Wanted(
+        "countries", "countries-land-100m", "npm",
+        package="@geo-maps/countries-land-100m@0.6.0", member="package/map.geo.json",
+    ),
+    Wanted(
+        "coastlines", "earth-coastlines-100m", "npm",
+        package="@geo-maps/earth-coastlines-100m@0.6.0", member="package/map.geo.json",
+    ),
+    Wanted(
+        "counties", "us-atlas counties", "npm",
+        package="us-atlas@3.0.1", member="package/counties-10m.json", layer="counties",
+    ),
+)  # fmt: skip
+SMALL = (
+    Wanted("small-points", "100,000 points", "points", 100_000),
+    Wanted("small-mosaic", "200 neighbours", "mosaic", 200),
+    Wanted("small-routes", "5,000 routes", "routes", 5_000),
 )
-SMALL = (("points", 100_000), ("squares", 100_000), ("mosaic", 200), ("giant", 200_000), ("routes", 5_000))
-TILES = 500
-#: Tiles asked of the plain query, of the same walk; seconds after which a tile is cut off and no more are asked.
-PLAIN_TILES = 60
-PLAIN_TIMEOUT_S = 30
-#: Cutting a polygon of so many vertices by the plain query may take minutes that no time limit ends: only zoom 0.
-PLAIN_TILES_OF = {"giant": 1}
-DEEPEST = 16
-HALF_WORLD_M = 20037508.342789244
-
-PLAIN = """
-SELECT ST_AsMVT(t, 'layer', 4096, 'geom') FROM (
-    SELECT ST_AsMVTGeom(hdx_geom, ST_TileEnvelope(%(z)s, %(x)s, %(y)s), 4096, 64, true) AS geom, {columns}
-    FROM hdxjobs.{table} WHERE hdx_geom && ST_TileEnvelope(%(z)s, %(x)s, %(y)s, margin => 64.0 / 4096)
-) AS t WHERE geom IS NOT NULL
-"""
+#: Seconds that tippecanoe may take for a layer.
+TIPPECANOE_S = 300
+#: A tile is a handful of features up to so many bytes of Martin's; milliseconds from which eight clients are not
+#: sent for a peer's tiles.
+HANDFUL_BYTES, TOO_SLOW_MS = 5_000, 1_000
 
 
-@dataclass(frozen=True)
-class Timed:
-    """What a walk measured: milliseconds and bytes of each tile, None for what did not come in time."""
+@dataclass
+class Found:
+    """What was measured of a layer.
 
-    ms: list[float]
-    sizes: list[int]
-    stored_ms: list[float]
-    late: int = 0
+    :ivar seconds: of our import's steps
+    :ivar ours: in PostGIS; ``meanwhile``: while it was prepared; ``through``: by Martin from our function
+    :ivar peers: other servers from ogr2ogr's table, by name
+    :ivar rates: tiles a second of eight clients: ours by Martin, Martin's own
+    """
 
-    def quantile(self, share: float) -> float:
-        return sorted(self.ms)[min(int(share * len(self.ms)), len(self.ms) - 1)]
+    wanted: Wanted
+    seconds: dict[str, float]
+    ogr2ogr_s: float = 0.0
+    stored_tiles: int = 0
+    pieces: int = 0
+    table_bytes: int = 0
+    stored_bytes: int = 0
+    states: dict[Place, str] = field(default_factory=dict)
+    ours: Timed = field(default_factory=Timed)
+    meanwhile: Timed = field(default_factory=Timed)
+    through: Timed = field(default_factory=Timed)
+    peers: dict[str, Timed] = field(default_factory=dict)
+    rates: tuple[float, float] | None = None
+    tippecanoe_s: float | None = None
+    tippecanoe_bytes: int = 0
+
+    @property
+    def publish_s(self) -> float:
+        return self.seconds["publish"] + self.seconds["prepare"]
+
+    @property
+    def stored_ms(self) -> list[float]:
+        return [ms for place, ms in self.ours.ms.items() if self.states.get(place) == "stored"]
+
+    @property
+    def handful(self) -> float | None:
+        """How many times Martin's time ours takes where it reads a few features; the median of the tiles."""
+        martin = self.peers.get("martin", Timed())
+        small = [place for place, size in martin.sizes.items() if 0 < size <= HANDFUL_BYTES]
+        ratios = [self.through.ms[place] / martin.ms[place] for place in small if place in self.through.ms]
+        return statistics.median(ratios) if len(ratios) >= 10 else None
+
+    @property
+    def against_worst(self) -> float | None:
+        """The best peer's worst tile, in times of our worst by the same server."""
+        worst = [timed_.worst_ms for timed_ in self.peers.values() if timed_.ms]
+        return min(worst) / self.through.worst_ms if worst and self.through.ms else None
 
 
-def main(arguments: list[str]) -> int:
-    rows = []
+def main(arguments: list[str]) -> None:
+    missing = [peer.name for peer in (peers.MARTIN, peers.TIPG, peers.TIPPECANOE) if not peer.is_there]
+    if missing:
+        raise SystemExit(f"not there: {', '.join(missing)}; ./dev peers builds them")
+    small = "--small" in arguments
+    layers = SMALL if small else FULL
+    if "--only" in arguments:
+        layers = tuple(each for each in FULL if each.name == arguments[arguments.index("--only") + 1])
+    found = []
     with scratch() as (loader, reads):
-        for kind, count in SMALL if "--small" in arguments else FULL:
-            made = tile_layers.make(kind, count, loader)
-            tiles = walk(loader, made.table_name)
-            ours, plain = (
-                measure_ours(reads, made, tiles),
-                measure_plain(loader, made, tiles[: PLAIN_TILES_OF.get(kind, PLAIN_TILES)]),
-            )
-            rows.append(line(kind, count, made, ours, plain))
-            print(rows[-1], flush=True)
-        REPORT.write_text(page(rows, loader), encoding="utf-8")
-    return 0
+        run(as_admin(loader), f"CREATE SCHEMA {tile_servers.SCHEMA}")
+        for wanted in layers:
+            with step(wanted.title) as it:
+                found.append(measure(wanted, loader, reads))
+                it.note(tile_report.short(found[-1]))
+        with step("200 tiny layers"):
+            tiny = tile_tiny.measure(10 if small else 200, loader, reads, as_admin(loader))
+    with step("Through CKAN"):
+        through_ckan = tile_site.measure()
+    lines = tile_report.write(found, tiny, through_ckan, keep=not small and "--only" not in arguments)
+    for line in lines:
+        say(line)
 
 
-@contextmanager
-def scratch() -> Iterator[tuple[str, str]]:
-    """A map database of the run's own: its URLs for loading and for reading."""
-    server = urlsplit(environment.for_tests()["HDXJOBS_TEST_PG_URL"])
-    name = f"bench_{os.getpid()}"
-    admin = psycopg2.connect(server.geturl())
-    admin.autocommit = True
-    cursor = admin.cursor()
-    cursor.execute(f"CREATE DATABASE {name}")
-    host = server.netloc.rpartition("@")[2]
-    urls = [
-        urlunsplit(server._replace(netloc=f"{name}_{role}:secret@{host}", path=f"/{name}"))
-        for role in ("loader", "tiles")
-    ]
-    try:
-        db.init(urlunsplit(server._replace(path=f"/{name}")), loader_url=urls[0], tiles_url=urls[1])
-        yield urls[0], urls[1]
-    finally:
-        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        cursor.execute(f"DROP ROLE IF EXISTS {name}_loader")
-        cursor.execute(f"DROP ROLE IF EXISTS {name}_tiles")
-        admin.close()
-
-
-def walk(dsn: str, table: str) -> list[tuple[int, int, int]]:
-    """Tiles where the data is, the one of zoom 0 first, then zooms 0 to 16 by chance; the same each time."""
-    with psycopg2.connect(dsn) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT setseed(0.7)")
-        cursor.execute(
-            "SELECT ST_X(p), ST_Y(p) FROM (SELECT (ST_DumpPoints(ST_Simplify(hdx_geom, 3000, true))).geom AS p"
-            f" FROM (SELECT hdx_geom FROM hdxjobs.{table} ORDER BY random() LIMIT 300) AS few) AS q"
-            " ORDER BY random() LIMIT 500"
-        )
-        places = cursor.fetchall()
-    connection.close()
-    chance = random.Random(7)
-    tiles = [(0, 0, 0)]
-    while len(tiles) < TILES:
-        (x, y), zoom = chance.choice(places), chance.randint(0, DEEPEST)
-        shares = ((x + HALF_WORLD_M) / (2 * HALF_WORLD_M), (HALF_WORLD_M - y) / (2 * HALF_WORLD_M))
-        column, row = (min(2**zoom - 1, max(0, int(share * 2**zoom))) for share in shares)
-        tiles.append((zoom, column, row))
-    return tiles
-
-
-def measure_ours(dsn: str, made: tile_layers.Made, tiles: list[tuple[int, int, int]]) -> Timed:
-    result = Timed([], [], [])
-    with reading(dsn) as cursor:
-        for z, x, y in tiles:
-            began = time.perf_counter()
-            cursor.execute(
-                "SELECT mvt, state FROM hdxjobs.tile_v2(%s, 1, %s, %s, %s)", (made.tile_set.layer_id, z, x, y)
-            )
-            mvt, state = cursor.fetchone()
-            result.ms.append((time.perf_counter() - began) * 1000)
-            result.sizes.append(len(mvt))
-            if state == "stored":
-                result.stored_ms.append(result.ms[-1])
-    return result
-
-
-def measure_plain(dsn: str, made: tile_layers.Made, tiles: list[tuple[int, int, int]]) -> Timed:
-    ms, sizes, late = [], [], 0
-    columns = ", ".join(field.column for field in made.tile_set.fields)
-    statement = PLAIN.format(columns=columns, table=made.table_name)
-    with reading(dsn, f"-c statement_timeout={PLAIN_TIMEOUT_S * 1000}") as cursor:
-        for z, x, y in tiles:
-            began = time.perf_counter()
-            try:
-                cursor.execute(statement, {"z": z, "x": x, "y": y})
-                sizes.append(len(cursor.fetchone()[0]))
-            except psycopg2.errors.QueryCanceled:
-                late += 1
-            ms.append((time.perf_counter() - began) * 1000)
-            if sum(ms) > 2 * PLAIN_TIMEOUT_S * 1000:
-                break
-    return Timed(ms, sizes or [0], [], late)
-
-
-@contextmanager
-def reading(dsn: str, options: str = "") -> Iterator[psycopg2.extensions.cursor]:
-    connection = psycopg2.connect(dsn, options=f"-c jit=off -c max_parallel_workers_per_gather=0 {options}")
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        yield cursor
-    connection.close()
-
-
-def line(kind: str, count: int, made: tile_layers.Made, ours: Timed, plain: Timed) -> str:
-    stored = statistics.median(ours.stored_ms) if ours.stored_ms else 0
-    late = f" ({plain.late} over {PLAIN_TIMEOUT_S} s)" if plain.late else ""
-    cells = (
-        f"{kind}, {count:,}",
-        f"{made.phase_one_s:.1f}",
-        f"{made.prepared.seconds:.1f}",
-        f"{made.table_bytes / 1e6:.0f}",
-        f"{made.stored_bytes / 1e6:.0f}",
-        f"{made.prepared.tiles:,} / {made.prepared.pieces:,}",
-        f"{stored:.2f}",
-        f"{ours.quantile(0.5):.1f}",
-        f"{ours.quantile(0.99):.0f}",
-        f"{max(ours.ms):.0f}",
-        f"{max(ours.sizes) / 1e3:.0f}",
-        f"{max(plain.ms):,.0f}{late}",
-        f"{max(plain.sizes) / 1e3:,.0f}",
-        f"{max(plain.ms) / max(ours.ms):,.0f} ×",
-    )
-    return "| " + " | ".join(cells) + " |"
-
-
-def page(rows: list[str], dsn: str) -> str:
-    with psycopg2.connect(dsn) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT current_setting('server_version'), postgis_full_version()")
-        server, postgis = cursor.fetchone()
-    connection.close()
-    heads = (
-        "layer", "publish s", "prepare s", "table MB", "tiles + pieces MB", "tiles / pieces", "stored ms",
-        "p50 ms", "p99 ms", "max ms", "max kB", "plain max ms", "plain max kB", "worst against worst",
+def measure(wanted: Wanted, loader: str, reads: str) -> Found:
+    admin = as_admin(loader)
+    file = tile_files.path(wanted, admin)
+    began = time.perf_counter()
+    tile_files.ogr2ogr(
+        "-f", "PostgreSQL", f"PG:{admin}", str(file), "-nln", f"{tile_servers.SCHEMA}.layer", "-overwrite",
+        "-lco", "GEOMETRY_NAME=geom", "-lco", "SPATIAL_INDEX=GIST",
     )  # fmt: skip
-    return "\n".join(
-        (
-            "# Tiles of heavy layers",
-            "",
-            f"{TILES} tiles a layer, zooms 0 to {DEEPEST} where the data is, one connection, in PostGIS. *Plain* is the",
-            f"query of a tile server for a table, on the first {PLAIN_TILES} tiles of the same walk. Load while it ran:",
-            f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, {platform.machine()}, PostgreSQL {server.split()[0]},"
-            f" {postgis.split(' CORE')[0]}.",
-            "",
-            "Of the giant the plain query is asked for zoom 0 only: its tile 4/8/8 was not done after seven minutes, and a",
-            "statement_timeout of 30 s does not end it.",
-            "",
-            "| " + " | ".join(heads) + " |",
-            "|" + "---|" * len(heads),
-            *rows,
-            "",
-            "Made by `./dev bench tiles`.",
-            "",
-        )
+    ogr2ogr_s = time.perf_counter() - began
+    run(admin, f"ANALYZE {tile_servers.SCHEMA}.layer")
+    tiles = walk(admin, f"{tile_servers.SCHEMA}.layer", "geom")
+    found = import_ours(wanted, file, loader, reads, tiles)
+    found.ogr2ogr_s = ogr2ogr_s
+    ((layer_id,),) = run(loader, "SELECT layer_id FROM hdxjobs.layer")
+    found.ours = timed(by_sql(reads, layer_id, found.states)(), tiles)
+    if wanted.has_peers:
+        ask_peers(found, admin, layer_id, tiles)
+        tippecanoe(found, file)
+    forget(admin)
+    return found
+
+
+def import_ours(wanted: Wanted, file: Path, loader: str, reads: str, tiles: list[Place]) -> Found:
+    """Import as a worker does, and ask for tiles from the moment that the layer serves until it is prepared."""
+    command = [sys.executable, "-m", "benchmarks.one_import", str(file), loader, wanted.name]
+    root = Path(__file__).parent.parent
+    worker = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root)
+    meanwhile = Timed()
+    visitor = threading.Thread(target=look_on, args=(worker, loader, reads, tiles, meanwhile))
+    visitor.start()
+    said, _ = worker.communicate()
+    visitor.join()
+    if worker.returncode:
+        raise SystemExit(f"{wanted.title}: the import failed")
+    found = Found(wanted, json.loads(said)["seconds"], meanwhile=meanwhile)
+    ((name, found.stored_tiles, found.pieces),) = run(
+        loader, "SELECT table_name, tiles, pieces FROM hdxjobs.layer"
     )
+    sizes = "SELECT " + ", ".join(["coalesce(pg_table_size(to_regclass(%s)), 0)"] * 3)
+    tables = (name, rules.stored_name(name), rules.pieces_name(name))
+    ((found.table_bytes, stored, pieces),) = run(loader, sizes, *(f"hdxjobs.{each}" for each in tables))
+    found.stored_bytes = stored + pieces
+    return found
+
+
+def look_on(worker: subprocess.Popen[str], loader: str, reads: str, tiles: list[Place], into: Timed) -> None:
+    """A visitor who looks at a layer that is being prepared."""
+    served = "SELECT layer_id FROM hdxjobs.layer WHERE published_at IS NOT NULL"
+    while not (layers := run(loader, served)):
+        if worker.poll() is not None:
+            return
+        time.sleep(0.05)
+    ask = by_sql(reads, layers[0][0], {})()
+    for place in tiles:
+        if worker.poll() is not None:
+            return
+        began = time.perf_counter()
+        into.sizes[place] = len(ask(place))
+        into.ms[place] = (time.perf_counter() - began) * 1000
+        time.sleep(0.01)
+
+
+def ask_peers(found: Found, admin: str, layer_id: str, tiles: list[Place]) -> None:
+    run(admin, "SELECT hdxjobs.share_v1(%s, true)", found.wanted.name)
+    seen = tiles[: found.wanted.peers_see]
+    with tile_servers.martin(admin) as server:
+        ours, theirs = by_http(server.function_url(layer_id)), by_http(server.table_url("layer"))
+        found.through = timed(ours(), tiles)
+        found.peers["martin"] = timed(theirs(), seen)
+        quick = [place for place, ms in found.peers["martin"].ms.items() if ms < TOO_SLOW_MS]
+        if len(quick) > 100:
+            found.rates = (a_second(ours, quick), a_second(theirs, quick))
+    calm(admin)
+    with tile_servers.tipg(admin) as server:
+        found.peers["tipg"] = timed(by_http(server.table_url("layer"))(), seen)
+    calm(admin)
+
+
+def tippecanoe(found: Found, file: Path) -> None:
+    result = tile_files.FOLDER / "tippecanoe.pmtiles"
+    result.unlink(missing_ok=True)
+    command = [
+        str(peers.TIPPECANOE.program),
+        "-zg",
+        "--drop-densest-as-needed",
+        "--force",
+        "-q",
+        "-o",
+        str(result),
+    ]
+    began = time.perf_counter()
+    try:
+        subprocess.run([*command, str(file)], timeout=TIPPECANOE_S, check=True, capture_output=True)
+    except subprocess.TimeoutExpired:
+        return
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(f"tippecanoe: {error.stderr[-300:]!r}") from error
+    found.tippecanoe_s = time.perf_counter() - began
+    found.tippecanoe_bytes = result.stat().st_size
+    result.unlink()
+
+
+def calm(admin: str) -> None:
+    """Wait until no query of a server that was stopped runs any more."""
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    run(admin, f"SELECT pg_terminate_backend(pid) {others}")
+    while run(admin, f"SELECT pid {others} AND state = 'active'"):
+        time.sleep(0.2)
+
+
+def forget(admin: str) -> None:
+    """Drop a layer that was measured, ours and theirs."""
+    run(admin, f"DROP TABLE {tile_servers.SCHEMA}.layer")
+    run(admin, "SELECT hdxjobs.share_v1(resource_id, false) FROM hdxjobs.resource")
+    for (name,) in run(admin, "SELECT tablename FROM pg_tables WHERE tablename ~ '^[lsp]_.*_?g1$'"):
+        run(admin, f'DROP TABLE hdxjobs."{name}"')
+    run(admin, "DELETE FROM hdxjobs.layer")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

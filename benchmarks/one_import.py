@@ -1,4 +1,4 @@
-"""One import, as a worker makes it, in a process of its own: python -m benchmarks.one_import FILE LOADER_URL.
+"""One import, as a worker makes it, in a process of its own: python -m benchmarks.one_import FILE LOADER_URL [RESOURCE].
 
 Prints one line of JSON: seconds of each step, and the most memory that worker and parser took.
 """
@@ -24,7 +24,7 @@ NO_LIMIT = 10**12
 CAPS = Amount(NO_LIMIT, NO_LIMIT, NO_LIMIT)
 
 
-def main(path: Path, dsn: str) -> None:
+def main(path: Path, dsn: str, resource_id: str) -> None:
     seconds: dict[str, float] = {}
 
     @contextmanager
@@ -38,7 +38,6 @@ def main(path: Path, dsn: str) -> None:
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
 
-    resource_id = f"bench-{time.time_ns()}"
     with tempfile.TemporaryDirectory() as name, Readers(Limits(3600, 8 * 1024**3)) as readers:
         folder = Path(name)
         with step("fetch"):
@@ -69,6 +68,7 @@ def main(path: Path, dsn: str) -> None:
             {
                 "seconds": seconds,
                 "features": sum(table.row_count for table in tables),
+                "layers": [table.layer.layer_id for table in tables],
                 "worker_mb": _peak_mb(),
                 "parser_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
             }
@@ -84,4 +84,4 @@ def _peak_mb() -> float:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else f"bench-{time.time_ns()}")
