@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -13,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from ckan import authz, model
 
-from ckanext.hdxjobs.geopreview import hooks, job, publish, sharing, sweep
+from ckanext.hdxjobs.geopreview import hooks, job, publish, sweep
 from ckanext.hdxjobs.geopreview.preview import engine
 
 Call = Callable[..., Any]
@@ -307,14 +310,25 @@ def test_a_new_generation_does_not_revive_what_has_lapsed(
         tile()
 
 
-def test_two_sweeps_at_once_do_no_harm(layer: dict[str, Any], geo_url: str, tile: Ask) -> None:
-    lapse(geo_url)
-    holder = psycopg2.connect(geo_url)
-    holder.cursor().execute("SELECT hdxjobs.renew_shares_v1(ARRAY[%s])", [layer["resource_id"]])
-    holder.commit()
-    assert sharing.reconcile(geo_url) == (0, 0)
-    holder.close()
+def test_two_sweeps_of_the_command_line_at_once_do_no_harm(
+    layer: dict[str, Any], geo_url: str, tile: Ask, tmp_path: Path
+) -> None:
+    publish.unshare([layer["resource_id"]], dsn=geo_url)
+    ini = tmp_path / "sharing.ini"
+    settings = Path(os.environ["HDXJOBS_TEST_INI"]).read_text()
+    ini.write_text(settings.replace("[app:main]", "[app:main]\nckanext.hdxjobs.tiles.share = true"))
+    command = [str(Path(sys.executable).parent / "ckan"), "-c", str(ini), "hdxjobs", "sweep"]
+    sweeps = [subprocess.Popen(command) for _ in range(2)]
+    assert [process.wait(timeout=60) for process in sweeps] == [0, 0]
     assert tile()
+
+
+def test_a_frozen_map_database_does_not_stop_a_save(
+    layer: dict[str, Any], call: Call, ckan_config: Any, monkeypatch: pytest.MonkeyPatch, silent_server: Any
+) -> None:
+    frozen = f"postgresql://nobody@127.0.0.1:{silent_server.port}/geo"
+    monkeypatch.setitem(ckan_config, "ckanext.hdxjobs.postgis.url", frozen)
+    assert call("package_patch", id=layer["package_id"], private=True)["private"]
 
 
 def test_a_dataset_whose_organization_is_deleted_stays_public_and_shared(
