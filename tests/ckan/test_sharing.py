@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from ckan import authz, model
 
-from ckanext.hdxjobs.geopreview import hooks, job, publish, sweep
+from ckanext.hdxjobs.geopreview import hooks, job, publish, sharing, sweep
 from ckanext.hdxjobs.geopreview.preview import engine
 
 Call = Callable[..., Any]
@@ -25,6 +25,11 @@ Ask = Callable[[], "bytes | None"]
 pytestmark = pytest.mark.ckan_config("ckanext.hdxjobs.tiles.share", True)
 
 AWAY = "postgresql://nobody@127.0.0.1:9/geo"
+
+
+@pytest.fixture(autouse=True)
+def _map_database_believed_to_be_well() -> None:
+    sharing.breaker.close()
 
 
 @pytest.fixture
@@ -200,6 +205,17 @@ def test_it_is_taken_back_before_the_commit(layer: dict[str, Any], tile: Ask) ->
     assert during == [False]
 
 
+def test_the_layers_of_a_deleted_preview_are_taken_back_before_the_commit(
+    layer: dict[str, Any], tile: Ask
+) -> None:
+    found = hooks.resource(layer["resource_id"])
+    assert found is not None
+    hooks.remove(found)
+    during = is_shared(tile)
+    model.Session.rollback()
+    assert not during
+
+
 def test_a_save_that_is_rolled_back_ends_shared(layer: dict[str, Any], tile: Ask) -> None:
     model.Package.get(layer["package_id"]).private = True
     hooks.dataset_commits(model.Package.get(layer["package_id"]))
@@ -323,12 +339,14 @@ def test_two_sweeps_of_the_command_line_at_once_do_no_harm(
     assert tile()
 
 
-def test_a_frozen_map_database_does_not_stop_a_save(
+def test_a_frozen_map_database_is_asked_once_and_stops_no_save(
     layer: dict[str, Any], call: Call, ckan_config: Any, monkeypatch: pytest.MonkeyPatch, silent_server: Any
 ) -> None:
     frozen = f"postgresql://nobody@127.0.0.1:{silent_server.port}/geo"
     monkeypatch.setitem(ckan_config, "ckanext.hdxjobs.postgis.url", frozen)
-    assert call("package_patch", id=layer["package_id"], private=True)["private"]
+    saved = [call("package_patch", id=layer["package_id"], private=private) for private in (True, False)]
+    assert [each["private"] for each in saved] == [True, False]
+    assert silent_server.connections() == 1
 
 
 def test_a_dataset_whose_organization_is_deleted_stays_public_and_shared(

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
 from ckan import model
 
-from ckanext.hdxjobs import config
+from ckanext.hdxjobs import config, queues
 from ckanext.hdxjobs.errors import PreviewError
 from ckanext.hdxjobs.geopreview import publish, rights
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine
@@ -29,40 +29,50 @@ BATCH = 200
 MAX_GIVEN = 200
 MAX_ASKED = 500
 
+#: Saves do not ask a map database that did not answer a moment ago: a hundred of them would wait for each.
+breaker = queues.Breaker()
+
 
 def take_back(resource_ids: Collection[str]) -> None:
-    """Before CKAN commits: these are not public any more.  Never fails, and takes a few seconds at most."""
-    if not resource_ids or not config.tiles_shared():
-        return
-    try:
-        taken = publish.unshare(resource_ids, dsn=config.geo_settings().loader_url, hurried=True)
-    except PreviewError as error:
-        log.warning("%s resources stay shared until the sweep: %s", len(resource_ids), error.code)
-    except Exception:
-        log.exception("%s resources stay shared until the sweep", len(resource_ids))
-    else:
-        if taken:
-            log.info("Taken back from tile servers: %s resources", taken)
+    """Before CKAN commits: these are not public any more.  Never fails, and takes seconds at most."""
+
+    def unshare(dsn: str) -> None:
+        if publish.unshare(resource_ids, dsn=dsn, hurried=True):
+            log.info("Taken back from tile servers: layers of %s", ", ".join(sorted(resource_ids)))
+
+    _attempt(unshare, resource_ids)
 
 
 def settle(resource_ids: Collection[str]) -> None:
     """After CKAN committed: give what is public now, take back what is not.  Never fails."""
-    if not resource_ids or not config.tiles_shared():
-        return
-    dsn = config.geo_settings().loader_url
-    try:
+
+    def give_or_take(dsn: str) -> None:
         for share in publish.shares(dsn=dsn, resource_ids=resource_ids, hurried=True):
             wanted = _is_public(share.resource_id)
             if wanted and not share.valid:
                 _give(share.resource_id, dsn, hurried=True)
             elif share.shared and not wanted:
                 publish.unshare([share.resource_id], dsn=dsn, hurried=True)
+
+    _attempt(give_or_take, resource_ids)
+
+
+def _attempt(work: Callable[[str], None], resource_ids: Collection[str]) -> None:
+    """Somebody waits: what the map database does not take now is left to the sweep."""
+    if not resource_ids or not config.tiles_shared():
+        return
+    reason = "it did not answer moments ago"
+    try:
+        if not breaker.is_open():
+            work(config.geo_settings().loader_url)
+            return
     except PreviewError as error:
-        log.warning(
-            "What tile servers have of %s resources is left to the sweep: %s", len(resource_ids), error.code
-        )
+        breaker.trip()
+        reason = error.code
     except Exception:
         log.exception("What tile servers have of %s resources is left to the sweep", len(resource_ids))
+        return
+    log.warning("What tile servers have of %s resources is left to the sweep: %s", len(resource_ids), reason)
 
 
 def reconcile(dsn: str) -> tuple[int, int]:
