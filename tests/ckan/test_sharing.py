@@ -75,10 +75,12 @@ def ruled(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """From then on another plugin's rule says whether datasets may be seen, the last answer again and again."""
 
     def rule(*answers: bool) -> None:
+        """Rules of plugins ask CKAN's database too."""
         left = list(answers)
 
         @tk.auth_allow_anonymous_access
         def package_show(context: Any, data_dict: Any) -> dict[str, Any]:
+            model.Session.query(model.User).count()
             return {"success": left.pop(0) if len(left) > 1 else left[0]}
 
         monkeypatch.setitem(authz._AuthFunctions._functions, "package_show", package_show)
@@ -99,12 +101,21 @@ def write_behind_ckans_back(table: Any, row_id: str, **values: Any) -> None:
         connection.execute(table.update().where(table.c.id == row_id).values(**values))
 
 
-def lapse(geo_url: str) -> None:
-    """As if CKAN had renewed nothing for ten minutes."""
+def lapse(geo_url: str, left: str = "-1 second") -> None:
+    """As if CKAN had renewed nothing for a while."""
     connection = psycopg2.connect(geo_url)
     with connection, connection.cursor() as cursor:
-        cursor.execute("UPDATE hdxjobs.resource SET shared_until = now() - interval '1 second' WHERE shared")
+        cursor.execute("UPDATE hdxjobs.resource SET shared_until = now() + %s::interval WHERE shared", [left])
     connection.close()
+
+
+def minutes_left(geo_url: str) -> float:
+    connection = psycopg2.connect(geo_url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT extract(epoch FROM shared_until - now()) / 60 FROM hdxjobs.resource")
+        (minutes,) = cursor.fetchone() or (0,)
+    connection.close()
+    return float(minutes)
 
 
 # Giving
@@ -135,6 +146,15 @@ def test_a_new_file_of_a_shared_resource_is_shared(layer: dict[str, Any], call: 
 
 def test_a_dataset_made_public_again_is_shared_again(layer: dict[str, Any], call: Call, tile: Ask) -> None:
     call("package_patch", id=layer["package_id"], private=True)
+    call("package_patch", id=layer["package_id"], private=False)
+    assert tile()
+
+
+def test_another_plugins_rule_decides_after_the_commit(
+    layer: dict[str, Any], call: Call, tile: Ask, ruled: Callable[..., None]
+) -> None:
+    call("package_patch", id=layer["package_id"], private=True)
+    ruled(True)
     call("package_patch", id=layer["package_id"], private=False)
     assert tile()
 
@@ -190,19 +210,28 @@ def test_the_bulk_actions_take_back(
     assert not is_shared(tile)
 
 
-def test_it_is_taken_back_before_the_commit(layer: dict[str, Any], tile: Ask) -> None:
-    during: list[bool] = []
+@pytest.fixture
+def during_commit() -> Iterator[list[Callable[[], None]]]:
+    """What is to be done when CKAN and its plugins are through with what they do before a commit."""
+    steps: list[Callable[[], None]] = []
+
+    def run(session: Any) -> None:
+        while steps:
+            steps.pop()()
+
+    sa.event.listen(model.Session, "before_commit", run)
+    yield steps
+    sa.event.remove(model.Session, "before_commit", run)
+
+
+def test_it_is_taken_back_before_the_commit(
+    layer: dict[str, Any], tile: Ask, during_commit: list[Callable[[], None]]
+) -> None:
+    seen: list[bool] = []
     model.Package.get(layer["package_id"]).private = True
-
-    def look(session: Any) -> None:
-        during.append(is_shared(tile))
-
-    sa.event.listen(model.Session, "before_commit", look)
-    try:
-        model.Session.commit()
-    finally:
-        sa.event.remove(model.Session, "before_commit", look)
-    assert during == [False]
+    during_commit.append(lambda: seen.append(is_shared(tile)))
+    model.Session.commit()
+    assert seen == [False]
 
 
 def test_the_layers_of_a_deleted_preview_are_taken_back_before_the_commit(
@@ -225,14 +254,15 @@ def test_a_save_that_is_rolled_back_ends_shared(layer: dict[str, Any], tile: Ask
 
 
 def test_what_a_sweep_gave_during_the_save_is_taken_back_after_it(
-    layer: dict[str, Any], geo_url: str, tile: Ask
+    layer: dict[str, Any], geo_url: str, tile: Ask, during_commit: list[Callable[[], None]]
 ) -> None:
-    package = model.Package.get(layer["package_id"])
-    package.private = True
-    hooks.dataset_commits(package)
-    publish.share(resource_id=layer["resource_id"], shared=True, dsn=geo_url)
+    model.Package.get(layer["package_id"]).private = True
+    shared: list[int] = []
+    during_commit.append(
+        lambda: shared.append(publish.share(resource_id=layer["resource_id"], shared=True, dsn=geo_url))
+    )
     model.Session.commit()
-    assert not is_shared(tile)
+    assert (shared, is_shared(tile)) == ([1], False)
 
 
 def test_a_dataset_made_private_behind_ckans_back_is_taken_back_by_the_sweep(
@@ -303,10 +333,12 @@ def test_what_nobody_renews_gives_nothing_any_more(layer: dict[str, Any], geo_ur
     assert tile() is None
 
 
-def test_the_sweep_renews_what_is_public(layer: dict[str, Any], geo_url: str, tile: Ask) -> None:
-    lapse(geo_url)
+@pytest.mark.parametrize("left", ["-1 second", "1 minute"])
+def test_the_sweep_renews_what_is_public(layer: dict[str, Any], geo_url: str, tile: Ask, left: str) -> None:
+    lapse(geo_url, left)
     sweep.run()
     assert tile()
+    assert minutes_left(geo_url) > 5
 
 
 def test_a_new_generation_does_not_revive_what_has_lapsed(
