@@ -11,6 +11,7 @@ from devstack import (
     environment,
     lint,
     packages,
+    peers,
     postgres,
     processes,
     redis,
@@ -128,6 +129,11 @@ def bench(names: Arguments) -> int:
     return subprocess.call([sys.executable, "-m", f"benchmarks.bench_{names[0]}"], cwd=ROOT)
 
 
+def build_peers(_: Arguments) -> int:
+    """Build the tile servers of others that tests and benchmarks run beside ours."""
+    return 0 if peers.build() else 1
+
+
 def docs(_: Arguments) -> int:
     """Write the pages of docs/ that are made from the code."""
     reference.write()
@@ -173,6 +179,7 @@ VERBS: dict[str, Callable[[Arguments], int]] = {
     "test": test,
     "lint": check,
     "bench": bench,
+    "peers": build_peers,
     "docs": docs,
     "i18n": i18n,
     "screenshot": screenshot,

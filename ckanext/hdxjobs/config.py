@@ -61,10 +61,16 @@ class SiteSettings:
 
 @dataclass(frozen=True)
 class TileSettings:
-    """What a web request may use of the map database."""
+    """What a web request may use of the map database, and give to whom.
+
+    :ivar memory_bytes: of tiles that a process keeps
+    :ivar other_sites: whether pages of other sites may use what is public
+    """
 
     tiles_url: str
     statement_timeout_s: int
+    memory_bytes: int
+    other_sites: bool
 
 
 @dataclass(frozen=True)
@@ -171,6 +177,8 @@ def tile_settings() -> TileSettings:
     return TileSettings(
         tiles_url=str(_option("postgis.tiles_url") or _option("postgis.url")),
         statement_timeout_s=int(str(_option("postgis.statement_timeout_s"))),
+        memory_bytes=int(str(_option("tiles.memory_bytes"))),
+        other_sites=bool(_option("tiles.other_sites")),
     )
 
 

@@ -239,3 +239,10 @@ class PoolBusy(HdxJobsError):
 
     :param 0: why, for the log: every connection is in use, or the map database is away or not set up
     """
+
+
+class BadFilter(HdxJobsError):
+    """A tile is asked for with options that its layer cannot fulfil (HTTP 400).
+
+    :param 0: what is wrong with them, for whoever asked
+    """

@@ -10,7 +10,7 @@ from ckan import model
 from ckan.common import CKANConfig
 from ckan.lib.plugins import DefaultTranslation
 
-from ckanext.hdxjobs import actions, auth, validators, views
+from ckanext.hdxjobs import actions, auth, tile_views, validators, views
 from ckanext.hdxjobs.analytics import hooks as events
 from ckanext.hdxjobs.analytics import saves
 from ckanext.hdxjobs.geopreview import hooks, mirror
@@ -18,7 +18,7 @@ from ckanext.hdxjobs.geopreview import hooks, mirror
 
 @tk.blanket.actions(actions)
 @tk.blanket.auth_functions(auth)
-@tk.blanket.blueprints
+@tk.blanket.blueprints([views.hdxjobs, tile_views.hdxjobs_tiles])
 @tk.blanket.cli
 @tk.blanket.config_declarations
 @tk.blanket.helpers

@@ -36,13 +36,6 @@ def test_a_preview_that_an_editor_removed_is_404_for_a_sysadmin_too(
     assert app.get(tile_path(layer), headers=people["sysadmin"]).status_code == 404
 
 
-def test_an_old_etag_opens_no_private_tile(layer: dict[str, Any], app: Any, call: Call) -> None:
-    etag = app.get(tile_path(layer)).headers["ETag"]
-    call("package_patch", id=layer["package_id"], private=True)
-    model.Session.remove()
-    assert app.get(tile_path(layer), headers={"If-None-Match": etag}).status_code == 404
-
-
 @pytest.mark.parametrize("visitor", ["editor", "sysadmin"])
 def test_editors_submit_and_delete(
     layer: dict[str, Any], people: dict[str, Any], app: Any, visitor: str

@@ -61,7 +61,7 @@ def test_tilejson_names_absolute_urls_of_the_live_version(layer: dict[str, Any],
 
 def test_a_public_tile_may_be_cached_and_used_by_other_sites(layer: dict[str, Any], app: Any) -> None:
     headers = app.get(tile_path(layer)).headers
-    assert headers["Cache-Control"] == "public, max-age=86400"
+    assert headers["Cache-Control"] == "public, max-age=86400, immutable"
     assert headers["Access-Control-Allow-Origin"] == "*"
     assert "Set-Cookie" not in headers
     assert headers["Vary"] == "Accept-Encoding"
@@ -95,8 +95,70 @@ def test_a_header_tells_how_many_features_a_tile_lacks(
     layer: dict[str, Any], app: Any, monkeypatch: Any
 ) -> None:
     crowded = Tile(b"tile", "stored", 12)
-    monkeypatch.setattr(tiles.TileReader, "tile", lambda *_: crowded)
+    monkeypatch.setattr(tiles.TileReader, "tile", lambda *_, **__: crowded)
     assert app.get(tile_path(layer)).headers["X-Tile"] == "stored; dropped=12"
+
+
+def test_other_sites_get_no_leave_to_use_tiles_where_the_setting_says_so(
+    layer: dict[str, Any], app: Any, ckan_config: Any
+) -> None:
+    ckan_config["ckanext.hdxjobs.tiles.other_sites"] = False
+    for door in ("tile", "tilejson"):
+        headers = app.get(paths(layer)[door]).headers
+        assert headers["Cache-Control"].startswith("public")
+        assert "Access-Control-Allow-Origin" not in headers
+
+
+def test_a_tile_that_was_asked_for_lately_asks_no_database(
+    layer: dict[str, Any], app: Any, monkeypatch: Any
+) -> None:
+    first = app.get(tile_path(layer, "1/1/0"))
+    monkeypatch.setattr(tiles.TileReader, "_one", lambda *_: pytest.fail("asked"))
+    again = app.get(tile_path(layer, "1/1/0"))
+    assert (again.data, again.headers["ETag"]) == (first.data, first.headers["ETag"])
+
+
+def _names(answer: Any) -> set[str]:
+    features = mapbox_vector_tile.decode(answer.data)["layer"]["features"]
+    return {feature["properties"].get("name") for feature in features}
+
+
+def test_a_tile_can_be_asked_for_some_features(layer: dict[str, Any], app: Any) -> None:
+    answer = app.get(tile_path(layer), query_string={"filter": "rank < 2 OR name = 'Place 299'"})
+    assert _names(answer) == {"Place 0", "Place 1", "Place 299"}
+    assert answer.headers["ETag"] != app.get(tile_path(layer)).headers["ETag"]
+
+
+def test_a_filter_may_be_json(layer: dict[str, Any], app: Any) -> None:
+    asked = json.dumps({"op": "=", "args": [{"property": "rank"}, 7]})
+    answer = app.get(tile_path(layer), query_string={"filter": asked, "filter-lang": "cql2-json"})
+    assert _names(answer) == {"Place 7"}
+
+
+def test_a_tile_can_be_asked_for_some_fields(layer: dict[str, Any], app: Any) -> None:
+    answer = app.get(tile_path(layer), query_string={"fields": "rank"})
+    assert _names(answer) == {None}
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"filter": "rank >"}, "cannot be read"),
+        ({"filter": "height > 1"}, "no such field: height"),
+        ({"fields": "height"}, "no such field: height"),
+        ({"filter": "rank = 'abc'"}, "abc"),
+        ({"filter": "rank = name"}, "cannot compare"),
+        ({"filter": "rank = 1", "filter-lang": "sql"}, "filter-lang"),
+        ({"filter": "name = '\0'"}, ""),
+    ],
+)
+def test_what_cannot_be_asked_for_is_400_and_says_why(
+    layer: dict[str, Any], app: Any, query: dict[str, str], said: str
+) -> None:
+    answer = app.get(tile_path(layer), query_string=query)
+    assert answer.status_code == 400
+    assert said in answer.get_data(as_text=True)
+    assert answer.headers["Cache-Control"] == "private, no-store"
 
 
 def test_a_known_etag_answers_304_without_a_body(layer: dict[str, Any], app: Any) -> None:

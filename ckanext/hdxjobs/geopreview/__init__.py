@@ -24,8 +24,8 @@ and ``extent`` (what runs in the child process, behind ``cage``, ``landlock`` an
 (suspicion); ``archive``, ``companions``, ``shapefile``, ``texts``, ``place`` (from a download to files that a
 driver can open, in UTF-8); ``rows``, ``transfer`` (binary COPY); ``outline``, ``pyramid``, ``thinning``,
 ``cutting``, ``slimming``, ``descent``, ``hands``, ``bake`` (what preparing is made of); ``answer``, ``legacy``
-(the words of the status and of old clients); ``sharing``, ``rights`` (what tile servers have, and who may see a
-resource); ``preview``, ``db`` (the two databases); ``translate``, ``child``
-and ``launcher`` (readers as the parent sees them), ``check`` (their state), ``lock``; ``flights`` (a tile
-is made once for all who ask at the same time); ``rules``, ``formats``, ``remedies``, ``verdicts``, ``values``.
+(the words of the status and of old clients); ``preview``, ``db`` (the two databases); ``translate``, ``child``
+and ``launcher`` (readers as the parent sees them), ``check`` (their state), ``lock``; ``gate``, ``rights`` and
+``recent`` (who may see a layer), ``sharing`` (what tile servers have), ``cql`` and ``cql_text`` (which of its features), ``flights`` and ``shelf`` (a tile
+is made once for all who ask), ``packing`` (gzip copies of stored tiles); ``rules``, ``formats``, ``remedies``, ``verdicts``, ``values``.
 """

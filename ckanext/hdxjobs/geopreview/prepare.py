@@ -20,7 +20,7 @@ import numpy as np
 from psycopg2 import extensions, sql
 
 from ckanext.hdxjobs.errors import PublishError, Superseded
-from ckanext.hdxjobs.geopreview import bake, cutting, db, descent, pyramid, rules, thinning, transfer
+from ckanext.hdxjobs.geopreview import bake, cutting, db, descent, packing, pyramid, rules, thinning, transfer
 from ckanext.hdxjobs.geopreview.bake import Level, Oven
 from ckanext.hdxjobs.geopreview.cutting import Parts
 from ckanext.hdxjobs.geopreview.descent import Fate
@@ -264,6 +264,8 @@ class _Preparation:
                 self._check(oven.hands.cursors[0])
                 coarsest = oven.bake(level, coarsest=coarsest)
             self._tell(0.5 + 0.4 * (number + 1) / len(levels))
+        with oven.hands.transaction():
+            packing.pack(oven.hands, self._stored)
         with self._connection:
             oven.hands.cursors[0].execute(db.query("analyze_table", table=self._stored))
 

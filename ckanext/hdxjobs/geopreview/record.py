@@ -77,7 +77,7 @@ def told(row: Row, language: Language | None = None) -> dict[str, Any]:
     """
 
     def tilejson_url(layer_id: str) -> str:
-        url: str = tk.url_for("hdxjobs.tilejson", layer_id=layer_id, qualified=True, locale="default")
+        url: str = tk.url_for("hdxjobs_tiles.tilejson", layer_id=layer_id, qualified=True, locale="default")
         return url
 
     return answer.from_row(row, language=language or visitors_language(), tilejson_url=tilejson_url)

@@ -1,4 +1,4 @@
-"""Who may see a resource: what CKAN's own rules say."""
+"""Who may see a resource, and so its layers: what ``resource_show`` says, whoever decides that."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ ANONYMOUS = ""
 
 
 def may_see(resource_id: str, user: str) -> bool:
-    """What ``resource_show`` says of a user.
-
-    :param user: a name, or ``ANONYMOUS``
-    """
+    """Whether a user, by name, may see a resource."""
     try:
         tk.check_access("resource_show", {"user": user, "session": model.Session}, {"id": resource_id})
     except (tk.NotAuthorized, tk.ObjectNotFound):

@@ -16,13 +16,17 @@ from typing import Any
 import psycopg2
 from psycopg2 import extensions
 
-from ckanext.hdxjobs.errors import PoolBusy
+from ckanext.hdxjobs.errors import BadFilter, PoolBusy
 from ckanext.hdxjobs.geopreview import db, rules
 from ckanext.hdxjobs.geopreview.flights import Flights
+from ckanext.hdxjobs.geopreview.shelf import Shelf, packed
 from ckanext.hdxjobs.geopreview.values import Field, Tile, TileSet
 
 #: A missing table is another matter: it was dropped a moment ago.
 _UNUSABLE = tuple({*db.UNAVAILABLE, *db.NOT_SET_UP} - {psycopg2.errors.UndefinedTable})
+
+#: What a filter can be at fault for: a field that is not there, a value that does not suit its column.
+_BAD_OPTIONS = (psycopg2.DataError, psycopg2.errors.UndefinedFunction, psycopg2.errors.StatementTooComplex)
 
 #: Name of the one source layer inside each tile.
 SOURCE_LAYER = "layer"
@@ -49,6 +53,7 @@ class TileReader:
 
     :param dsn: the map database as the tiles role
     :param statement_timeout_s: seconds that one query may take
+    :param memory_bytes: of tiles that are kept in memory
     """
 
     def __init__(
@@ -58,8 +63,10 @@ class TileReader:
         *,
         max_connections: int = MAX_CONNECTIONS,
         wait_s: float = WAIT_S,
+        memory_bytes: int = 0,
     ) -> None:
         self._dsn = dsn
+        self._memory_bytes = memory_bytes
         self._options = (
             f"-c statement_timeout={int(statement_timeout_s * 1000)} -c default_transaction_read_only=on"
             " -c jit=off -c max_parallel_workers_per_gather=0"
@@ -90,15 +97,20 @@ class TileReader:
             is_prepared=row[10],
         )
 
-    def tile(self, layer_id: str, version: int, z: int, x: int, y: int) -> Tile | None:
+    def tile(  # noqa: PLR0913 a tile's address is four numbers
+        self, layer_id: str, version: int, z: int, x: int, y: int, *, options: str | None = None
+    ) -> Tile | None:
         """A tile, or ``None`` for a layer or version that is not served.
 
         Requests of one tile at the same time ask the database once, and take one of the few connections.
+
+        :param options: JSON of ``hdxjobs.tile_v3``: fields, filter
+        :raises BadFilter: the options do not suit the layer
+        :raises PoolBusy: the map database cannot be asked
         """
         self._start_anew_if_forked()
-        return self._flights.run(
-            (layer_id, version, z, x, y), partial(self._read_tile, layer_id, version, z, x, y)
-        )
+        key = (layer_id, version, z, x, y, options)
+        return self._shelf.find(key) or self._flights.run(key, partial(self._make, key))
 
     def ping(self) -> None:
         """Return if the map database answers and is set up.
@@ -113,14 +125,21 @@ class TileReader:
             while self._idle:
                 self._idle.pop().close()
 
-    def _read_tile(self, layer_id: str, version: int, z: int, x: int, y: int) -> Tile | None:
-        params = {"layer_id": layer_id, "version": version, "z": z, "x": x, "y": y}
+    def _make(self, key: tuple[str, int, int, int, int, str | None]) -> Tile | None:
+        params = dict(zip(("layer_id", "version", "z", "x", "y", "options"), key, strict=True))
         try:
             row = self._one(db.queries()["tile"], params)
         except psycopg2.errors.UndefinedTable:
             # Dropped between the look into the registry and the look into the table.
             return None
-        return None if row is None or row[0] is None else Tile(bytes(row[0]), row[1], row[2])
+        except _BAD_OPTIONS as error:
+            raise BadFilter(db.reason(error)) from error
+        if row is None or row[0] is None:
+            return None
+        tile = packed(Tile(bytes(row[0]), state=row[1], dropped=row[2], is_packed=row[3]))
+        if tile.state != "preview":
+            self._shelf.put(key, tile)
+        return tile
 
     def _start(self) -> None:
         self._pid = os.getpid()
@@ -128,6 +147,7 @@ class TileReader:
         self._idle: list[extensions.connection] = []
         self._slots = threading.BoundedSemaphore(self._max_connections)
         self._flights: Flights[Tile | None] = Flights()
+        self._shelf = Shelf(self._memory_bytes)
 
     def _start_anew_if_forked(self) -> None:
         if self._pid != os.getpid():

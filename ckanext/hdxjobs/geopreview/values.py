@@ -8,9 +8,12 @@ around the antimeridian (RFC 7946, 5.2).
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -229,16 +232,30 @@ class Table:
 
 @dataclass(frozen=True)
 class Tile:
-    """A vector tile as it is sent.
+    """A vector tile as it is kept and sent.
 
-    :ivar body: Mapbox Vector Tile; b"" where nothing is
-    :ivar state: stored, live, preview, capped, ... as ``hdxjobs.tile_v2`` (sql/tiles.sql) explains them
+    :ivar content: Mapbox Vector Tile, or its gzip copy; b"" where nothing is
+    :ivar state: stored, live, preview, capped, ... as ``hdxjobs.tile_v3`` (sql/tiles.sql) explains them
     :ivar dropped: features left out because the tile would be too large
+    :ivar is_packed: whether ``content`` is the gzip copy
+    :ivar is_from_memory: of this process, so that no database was asked
     """
 
-    body: bytes
+    content: bytes
     state: str
     dropped: int = 0
+    is_packed: bool = False
+    is_from_memory: bool = False
+
+    @property
+    def body(self) -> bytes:
+        """The Mapbox Vector Tile."""
+        return gzip.decompress(self.content) if self.is_packed else self.content
+
+    @cached_property
+    def digest(self) -> str:
+        """Names the content: equal for tiles that are the same byte by byte."""
+        return hashlib.sha256(self.content).hexdigest()[:32]
 
 
 @dataclass(frozen=True)

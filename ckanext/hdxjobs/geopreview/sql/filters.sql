@@ -57,6 +57,11 @@ DECLARE
 BEGIN
     IF jsonb_typeof(operand) = 'object' AND operand ? 'property' THEN
         field := hdxjobs.field_v1(fields, operand ->> 'property');
+        IF field ->> 'type' <> kind AND NOT (field ->> 'type' IN ('integer', 'number') AND kind IN ('integer', 'number')) THEN
+            RAISE invalid_parameter_value USING MESSAGE = format(
+                'cannot compare %s (%s) with a %s', left(operand ->> 'property', 100), field ->> 'type', kind
+            );
+        END IF;
         RETURN format(CASE WHEN field ->> 'type' = 'json' THEN '%I::text' ELSE '%I' END, field ->> 'column');
     END IF;
     IF jsonb_typeof(operand) = 'object' THEN

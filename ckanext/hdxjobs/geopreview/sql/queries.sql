@@ -186,8 +186,9 @@ FROM hdxjobs.layer_v1(%(layer_id)s);
 SELECT
     t.mvt,
     t.state,
-    t.dropped
-FROM hdxjobs.tile_v2(%(layer_id)s, %(version)s, %(z)s, %(x)s, %(y)s) AS t;
+    t.dropped,
+    t.is_packed
+FROM hdxjobs.tile_v3(%(layer_id)s, %(version)s, %(z)s, %(x)s, %(y)s, %(options)s, true) AS t;
 
 -- name: try_import_lock
 SELECT pg_try_advisory_lock(%(number)s);
@@ -269,15 +270,35 @@ COPY (
 -- name: copy_columns
 COPY {table} ({columns}) FROM STDIN (FORMAT binary);
 
+-- name: unpacked_tiles
+SELECT cell, mvt
+FROM {stored}
+WHERE cell > %(after)s AND cell %% %(count)s = %(number)s AND length(mvt) >= %(least_bytes)s
+ORDER BY cell
+LIMIT 50;
+
+-- name: pack_tiles
+UPDATE {stored} AS s SET packed = p.packed
+FROM hdx_packed AS p
+WHERE s.cell = p.cell;
+
+-- name: forget_packed
+TRUNCATE hdx_packed;
+
 -- name: work_tables
 CREATE TEMP TABLE hdx_walker (fid bigint PRIMARY KEY);
 CREATE TEMP TABLE hdx_drawn (cell bigint, fid bigint, amount bigint, place bigint);
 CREATE TEMP TABLE hdx_heavy (cell bigint PRIMARY KEY, keep bigint, bounds geometry);
+CREATE TEMP TABLE hdx_packed (cell bigint, packed bytea);
 
 -- name: prepared_tables
 DROP TABLE IF EXISTS {stored};
 DROP TABLE IF EXISTS {pieces};
-CREATE TABLE {stored} (cell bigint PRIMARY KEY, mvt bytea NOT NULL, amount bigint NOT NULL, dropped bigint NOT NULL);
+CREATE TABLE {stored} (
+    cell bigint PRIMARY KEY, mvt bytea NOT NULL, amount bigint NOT NULL, dropped bigint NOT NULL, packed bytea
+);
+-- Compressed already.
+ALTER TABLE {stored} ALTER packed SET STORAGE EXTERNAL;
 CREATE TABLE {pieces} (cell bigint NOT NULL, fid bigint NOT NULL, shape geometry NOT NULL);
 -- Coordinates hardly get smaller, and trying costs more than writing them.
 ALTER TABLE {pieces} ALTER shape SET STORAGE EXTERNAL;

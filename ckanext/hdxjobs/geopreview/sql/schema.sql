@@ -59,3 +59,19 @@ COMMENT ON COLUMN hdxjobs.layer.prepare_attempts IS 'How often preparing was beg
 COMMENT ON COLUMN hdxjobs.layer.tiles IS 'Number of stored tiles, in the table named like the layer''s with s_ for l_';
 COMMENT ON COLUMN hdxjobs.layer.pieces IS 'Number of pieces of large features, in the table named with p_ for l_';
 COMMENT ON COLUMN hdxjobs.layer.capped_zoom IS 'Below this zoom tiles may lack features: shapes too many and too long to be cut further; NULL: nowhere';
+
+-- Tiles that an older release stored have no gzip copy: one is made for each request.
+DO $$
+DECLARE
+    stored text;
+BEGIN
+    FOR stored IN
+        SELECT c.relname
+        FROM pg_class AS c
+        INNER JOIN hdxjobs.layer AS l ON c.relname = 's' || substr(l.table_name, 2)
+        WHERE c.relnamespace = 'hdxjobs'::regnamespace
+    LOOP
+        EXECUTE format('ALTER TABLE hdxjobs.%I ADD COLUMN IF NOT EXISTS packed bytea', stored);
+    END LOOP;
+END;
+$$;

@@ -355,9 +355,9 @@ $$;
 COMMENT ON FUNCTION hdxjobs.filtered_tile_v1(hdxjobs.layer, integer, integer, integer, text)
 IS 'A heavy tile of the features that fulfil a condition (SQL of hdxjobs.filter_v1); at most 500,000 bytes';
 
-CREATE OR REPLACE FUNCTION hdxjobs.tile_v2(
-    layer_id text, version bigint, z integer, x integer, y integer, options jsonb DEFAULT NULL,
-    OUT mvt bytea, OUT state text, OUT dropped bigint
+CREATE OR REPLACE FUNCTION hdxjobs.tile_v3(
+    layer_id text, version bigint, z integer, x integer, y integer, options jsonb, packed boolean,
+    OUT mvt bytea, OUT state text, OUT dropped bigint, OUT is_packed boolean
 )
 LANGUAGE plpgsql
 VOLATILE
@@ -377,14 +377,15 @@ BEGIN
     FROM hdxjobs.layer AS l
     INNER JOIN hdxjobs.resource AS r ON l.resource_id = r.resource_id
     WHERE
-        l.layer_id = tile_v2.layer_id
-        AND l.generation = tile_v2.version
+        l.layer_id = tile_v3.layer_id
+        AND l.generation = tile_v3.version
         AND l.published_at IS NOT NULL
         AND r.tombstone_gen < l.generation;
     IF NOT FOUND THEN
         RETURN;
     END IF;
     dropped := 0;
+    is_packed := false;
     IF z NOT BETWEEN 0 AND 24 OR x NOT BETWEEN 0 AND (1 << z) - 1 OR y NOT BETWEEN 0 AND (1 << z) - 1 THEN
         mvt := '';
         state := 'outside';
@@ -401,13 +402,15 @@ BEGIN
     END IF;
     IF layer.tiles > 0 THEN
         EXECUTE format(
-            'SELECT CASE WHEN $2 THEN mvt END, dropped, true FROM hdxjobs.%I WHERE cell = $1', 's' || substr(layer.table_name, 2)
-        ) INTO mvt, dropped, heavy USING hdxjobs.cell_v1(z, x, y), options IS NULL;
+            'SELECT CASE WHEN $2 AND $3 THEN coalesce(packed, mvt) WHEN $2 THEN mvt END, $3 AND packed IS NOT NULL, dropped, true'
+            ' FROM hdxjobs.%I WHERE cell = $1', 's' || substr(layer.table_name, 2)
+        ) INTO mvt, is_packed, dropped, heavy USING hdxjobs.cell_v1(z, x, y), options IS NULL, packed;
         IF mvt IS NOT NULL THEN
             state := 'stored';
             RETURN;
         END IF;
     END IF;
+    is_packed := false;
     IF heavy THEN
         SELECT t.mvt, t.dropped, 'filtered' INTO mvt, dropped, state
         FROM hdxjobs.filtered_tile_v1(layer, z, x, y, condition) AS t;
@@ -419,8 +422,28 @@ BEGIN
 END;
 $$;
 
+COMMENT ON FUNCTION hdxjobs.tile_v3(text, bigint, integer, integer, integer, jsonb, boolean)
+IS 'Mapbox vector tile of a layer''s version: source layer "layer", extent 4096, feature id = the file''s; empty: nothing there; NULL: no such layer or version. options: {"fields": [names], "filter": CQL2 JSON}. state: stored, live, filtered (a heavy tile thinned for its filter), preview (a sample: not prepared yet), capped (may lack features), outside; dropped: features left out for the tile''s size; packed: whether the gzip copy may be given where one is stored, and is_packed: whether it was';
+
+CREATE OR REPLACE FUNCTION hdxjobs.tile_v2(
+    layer_id text, version bigint, z integer, x integer, y integer, options jsonb DEFAULT NULL,
+    OUT mvt bytea, OUT state text, OUT dropped bigint
+)
+LANGUAGE sql
+VOLATILE
+PARALLEL SAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+SELECT
+    t.mvt,
+    t.state,
+    t.dropped
+FROM hdxjobs.tile_v3(layer_id, version, z, x, y, options, false) AS t;
+$$;
+
 COMMENT ON FUNCTION hdxjobs.tile_v2(text, bigint, integer, integer, integer, jsonb)
-IS 'Mapbox vector tile of a layer''s version: source layer "layer", extent 4096, feature id = the file''s; empty: nothing there; NULL: no such layer or version. options: {"fields": [names], "filter": CQL2 JSON}. state: stored, live, filtered (a heavy tile thinned for its filter), preview (a sample: not prepared yet), capped (may lack features), outside; dropped: features left out for the tile''s size';
+IS 'hdxjobs.tile_v3, never packed';
 
 CREATE OR REPLACE FUNCTION hdxjobs.tile_v1(layer_id text, version bigint, z integer, x integer, y integer)
 RETURNS bytea

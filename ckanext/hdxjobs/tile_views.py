@@ -1,0 +1,163 @@
+"""The URL door of tiles: tiles, TileJSON, and whether they can be served.
+
+Every request is authorised like ``resource_show`` (``geopreview/gate.py``): what a visitor may not see
+answers byte for byte like what does not exist.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import logging
+import re
+
+import ckan.plugins.toolkit as tk
+from flask import Blueprint, Response
+
+from ckanext.hdxjobs import config, replies
+from ckanext.hdxjobs.errors import BadFilter, PoolBusy
+from ckanext.hdxjobs.geopreview import cql, gate, shelf, tiles
+from ckanext.hdxjobs.geopreview.gate import Admission
+from ckanext.hdxjobs.geopreview.values import Tile
+from ckanext.hdxjobs.replies import OwnResponse
+
+log = logging.getLogger(__name__)
+
+hdxjobs_tiles = Blueprint("hdxjobs_tiles", __name__)
+
+MVT = "application/vnd.mapbox-vector-tile"
+
+#: A tile's URL carries its version, so that it never changes; a day limits what a wrong one can do.
+TILE_MAX_AGE_S = 24 * 3600
+#: Until a layer is prepared its tiles are samples, and better ones come within seconds.
+PREVIEW_MAX_AGE_S = 10
+#: TileJSON names the live version.
+TILEJSON_MAX_AGE_S = 60
+
+#: The deepest zoom that a tile may be asked for; coordinates fit a 32-bit integer.
+MAX_ZOOM = 24
+
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
+_LAYER_ID = re.compile(r"[0-9a-f]{20}", re.ASCII)
+
+
+@hdxjobs_tiles.route("/hdxjobs/tiles/<layer_id>/<version>/<z>/<x>/<y>.mvt")
+def tile(layer_id: str, version: str, z: str, x: str, y: str) -> Response:
+    """A vector tile; 204 where nothing is, 404 for a layer or version that is not served.
+
+    Query: fields, filter, filter-lang (see docs/tiles.rst).
+    """
+    place = _place(z, x, y)
+    if place is None:
+        return replies.text(400, f"z must be 0 to {MAX_ZOOM}, x and y 0 to 2^z - 1")
+    try:
+        admission = _admit(layer_id)
+        if admission is None or not _NUMBER.fullmatch(version):
+            return _not_found()
+        found = _reader(config.tile_settings()).tile(layer_id, int(version), *place, options=_options())
+    except BadFilter as error:
+        return replies.text(400, str(error))
+    except PoolBusy as error:
+        return _busy(layer_id, error)
+    return _not_found() if found is None else _tile(found, admission)
+
+
+@hdxjobs_tiles.route("/hdxjobs/tiles/<layer_id>.json")
+def tilejson(layer_id: str) -> Response:
+    """TileJSON 3 of a layer's live version."""
+    try:
+        admission = _admit(layer_id, anew=True)
+    except PoolBusy as error:
+        return _busy(layer_id, error)
+    return _not_found() if admission is None else _tilejson(admission)
+
+
+@hdxjobs_tiles.route("/hdxjobs/health")
+def health() -> Response:
+    """Whether this process can serve tiles, for whoever watches the site; the log says why not."""
+    try:
+        _reader(config.tile_settings()).ping()
+    except PoolBusy as error:
+        log.warning("Tiles cannot be served now: %s", error)
+        return replies.busy('{"map_database": "unavailable"}', mimetype="application/json")
+    return replies.text(200, '{"map_database": "ok"}', mimetype="application/json")
+
+
+def _admit(layer_id: str, *, anew: bool = False) -> Admission | None:
+    if not _LAYER_ID.fullmatch(layer_id):
+        return None
+    return gate.admit(layer_id, _reader(config.tile_settings()), anew=anew)
+
+
+def _options() -> str | None:
+    asked = tk.request.args
+    return cql.options(
+        fields=asked.get("fields"), filter_=asked.get("filter"), language=asked.get("filter-lang")
+    )
+
+
+def _tile(found: Tile, admission: Admission) -> Response:
+    """The tile as it is kept, compressed; unpacked for the few that cannot read that."""
+    answer = OwnResponse(mimetype=MVT) if found.content else OwnResponse(status=204)
+    packed = found.is_packed and replies.takes_gzip()
+    answer.set_data(found.content if packed else found.body)
+    if packed:
+        answer.headers["Content-Encoding"] = "gzip"
+    answer.headers["X-Tile"] = f"{found.state}; dropped={found.dropped}" if found.dropped else found.state
+    lasting = admission.tile_set.is_prepared
+    _publish(answer, admission, TILE_MAX_AGE_S if lasting else PREVIEW_MAX_AGE_S, immutable=lasting)
+    return replies.with_etag(answer, found.digest)
+
+
+def _tilejson(admission: Admission) -> Response:
+    tile_set = admission.tile_set
+    url: str = tk.url_for(
+        "hdxjobs_tiles.tilejson", layer_id=tile_set.layer_id, qualified=True, locale="default"
+    )
+    template = f"{url.removesuffix('.json')}/{tile_set.generation}/{{z}}/{{x}}/{{y}}.mvt"
+    body = json.dumps(tiles.tilejson(tile_set, tiles_url=template), ensure_ascii=False).encode()
+    answer = OwnResponse(mimetype="application/json")
+    packed = len(body) >= shelf.WORTHWHILE_BYTES and replies.takes_gzip()
+    if packed:
+        answer.headers["Content-Encoding"] = "gzip"
+    answer.set_data(shelf.squeezed(body) if packed else body)
+    _publish(answer, admission, TILEJSON_MAX_AGE_S)
+    return replies.with_etag(answer, hashlib.sha256(body).hexdigest()[:32])
+
+
+def _publish(answer: OwnResponse, admission: Admission, max_age_s: int, *, immutable: bool = False) -> None:
+    """What everybody may see may be kept by everybody, and used by other sites if this one wants that."""
+    if not admission.is_public:
+        return
+    answer.caching = f"public, max-age={max_age_s}" + ", immutable" * immutable
+    if config.tile_settings().other_sites:
+        answer.headers["Access-Control-Allow-Origin"] = "*"
+        answer.headers["Access-Control-Expose-Headers"] = "ETag, X-Tile"
+
+
+def _not_found() -> Response:
+    return replies.text(404, "Not found")
+
+
+def _busy(layer_id: str, error: PoolBusy) -> Response:
+    log.warning("Layer %s cannot be served now: %s", layer_id, error)
+    return replies.busy("The map database is busy")
+
+
+def _place(z: str, x: str, y: str) -> tuple[int, int, int] | None:
+    """The numbers of a tile, or None: no such tile can exist."""
+    if not all(_NUMBER.fullmatch(number) for number in (z, x, y)):
+        return None
+    zoom, column, row = int(z), int(x), int(y)
+    if zoom > MAX_ZOOM or max(column, row) >= 2**zoom:
+        return None
+    return zoom, column, row
+
+
+@functools.lru_cache(maxsize=4)
+def _reader(settings: config.TileSettings) -> tiles.TileReader:
+    """One pool a process; another one when the settings change."""
+    return tiles.TileReader(
+        settings.tiles_url, settings.statement_timeout_s, memory_bytes=settings.memory_bytes
+    )

@@ -1,0 +1,134 @@
+"""Who may see tiles is asked once for many of them, and heard of within two seconds when it changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ckan.plugins.toolkit as tk
+import pytest
+from layer_paths import paths, tile_path
+
+from ckanext.hdxjobs.geopreview import gate
+
+Call = Callable[..., Any]
+
+#: Seconds in which whatever takes a right away has ended all tiles.
+PROMISED_S = 2.0
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> Iterator[None]:
+    gate.admissions.forget()
+    yield
+    gate.admissions.forget()
+
+
+def _until_404(app: Any, path: str, headers: dict[str, str]) -> bool:
+    deadline = time.monotonic() + PROMISED_S
+    while time.monotonic() < deadline:
+        if app.get(path, headers=headers).status_code == 404:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("visitor", ["anonymous", "stranger"])
+def test_a_dataset_that_becomes_private_gives_no_more_tiles_within_two_seconds(
+    layer: dict[str, Any], people: dict[str, Any], app: Any, call: Call, visitor: str
+) -> None:
+    headers = people[visitor]
+    etag = app.get(tile_path(layer), headers=headers).headers["ETag"]
+    call("package_patch", id=layer["package_id"], private=True)
+    assert _until_404(app, tile_path(layer), headers | {"If-None-Match": etag})
+    assert app.get(paths(layer)["tilejson"], headers=headers).status_code == 404
+
+
+def test_a_member_who_is_removed_gets_no_more_tiles_within_two_seconds(
+    layer: dict[str, Any], people: dict[str, Any], app: Any, call: Call
+) -> None:
+    call("package_patch", id=layer["package_id"], private=True)
+    headers = people["member"]
+    assert app.get(tile_path(layer), headers=headers).status_code == 200
+    (member,) = _members(call, people["org"]["id"])
+    call("organization_member_delete", id=people["org"]["id"], username=member)
+    assert _until_404(app, tile_path(layer), headers)
+
+
+def test_a_layer_that_is_removed_gives_no_more_tiles_within_two_seconds(
+    layer: dict[str, Any], people: dict[str, Any], app: Any, call: Call
+) -> None:
+    assert app.get(tile_path(layer)).status_code == 200
+    call("hdx_geopreview_delete", id=layer["resource_id"])
+    assert _until_404(app, tile_path(layer), people["sysadmin"])
+
+
+def test_what_one_visitor_may_see_is_not_shown_to_another(
+    layer: dict[str, Any], people: dict[str, Any], app: Any, call: Call
+) -> None:
+    call("package_patch", id=layer["package_id"], private=True)
+    seen = {
+        visitor: app.get(tile_path(layer), headers=people[visitor]).status_code
+        for visitor in ("member", "anonymous", "stranger", "editor", "anonymous")
+    }
+    assert seen == {"member": 200, "anonymous": 404, "stranger": 404, "editor": 200}
+
+
+def test_a_refusal_is_not_remembered(
+    layer: dict[str, Any], people: dict[str, Any], app: Any, call: Call
+) -> None:
+    call("package_patch", id=layer["package_id"], private=True)
+    assert app.get(tile_path(layer)).status_code == 404
+    call("package_patch", id=layer["package_id"], private=False)
+    assert app.get(tile_path(layer)).status_code == 200
+
+
+def _members(call: Call, org_id: str) -> set[str]:
+    return {
+        user_id
+        for user_id, _, capacity in call("member_list", id=org_id, object_type="user")
+        if capacity == "Member"
+    }
+
+
+@pytest.fixture
+def decisions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of those for whom CKAN was asked about a resource."""
+    asked = []
+    check = tk.check_access
+
+    def counted(action: str, context: Any, data_dict: Any = None) -> Any:
+        if action == "resource_show":
+            asked.append(context["user"])
+        return check(action, context, data_dict)
+
+    monkeypatch.setattr(tk, "check_access", counted)
+    return asked
+
+
+def test_ckan_decides_once_for_the_tiles_of_a_map(
+    layer: dict[str, Any], app: Any, decisions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate.admissions, "_clock", lambda: 100.0)
+    for x in range(4):
+        for y in range(4):
+            assert app.get(tile_path(layer, f"2/{x}/{y}")).status_code in (200, 204)
+    assert decisions == [""]
+
+
+def test_ckan_decides_anew_once_a_second_is_over(
+    layer: dict[str, Any], app: Any, decisions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(gate.admissions, "_clock", lambda: now[0])
+    for now[0] in (100.0, 100.9, 101.1):
+        app.get(tile_path(layer))
+    assert decisions == ["", ""]
+
+
+def test_ckan_decides_whenever_tilejson_is_asked_for(
+    layer: dict[str, Any], app: Any, decisions: list[str]
+) -> None:
+    for _ in range(2):
+        assert app.get(paths(layer)["tilejson"]).status_code == 200
+    assert decisions == ["", ""]
