@@ -15,7 +15,7 @@ import psycopg2
 import sqlalchemy as sa
 from ckan import model
 
-from ckanext.hdxjobs import config, shell
+from ckanext.hdxjobs import config, shell, tilestats
 from ckanext.hdxjobs.analytics import job as analytics
 from ckanext.hdxjobs.errors import PreviewError
 from ckanext.hdxjobs.geopreview import check, db, hooks, mirror, record, sweep
@@ -68,6 +68,7 @@ def hdxjobs() -> None:
 
 
 hdxjobs.add_command(shell.events)
+hdxjobs.add_command(tilestats.tiles)
 
 
 @hdxjobs.command("init-db")

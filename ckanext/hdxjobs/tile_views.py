@@ -11,13 +11,14 @@ import hashlib
 import json
 import logging
 import re
+import time
 
 import ckan.plugins.toolkit as tk
 from flask import Blueprint, Response
 
 from ckanext.hdxjobs import config, replies
 from ckanext.hdxjobs.errors import BadFilter, PoolBusy
-from ckanext.hdxjobs.geopreview import cql, gate, shelf, tiles
+from ckanext.hdxjobs.geopreview import cql, footfall, gate, shelf, tiles
 from ckanext.hdxjobs.geopreview.gate import Admission
 from ckanext.hdxjobs.geopreview.values import Tile
 from ckanext.hdxjobs.replies import OwnResponse
@@ -51,16 +52,30 @@ def tile(layer_id: str, version: str, z: str, x: str, y: str) -> Response:
     place = _place(z, x, y)
     if place is None:
         return replies.text(400, f"z must be 0 to {MAX_ZOOM}, x and y 0 to 2^z - 1")
+    began_s = time.perf_counter()
     try:
         admission = _admit(layer_id)
-        if admission is None or not _NUMBER.fullmatch(version):
-            return _not_found()
-        found = _reader(config.tile_settings()).tile(layer_id, int(version), *place, options=_options())
-    except BadFilter as error:
-        return replies.text(400, str(error))
     except PoolBusy as error:
         return _busy(layer_id, error)
-    return _not_found() if found is None else _tile(found, admission)
+    if admission is None or not _NUMBER.fullmatch(version):
+        return _not_found()
+    source, answer = _read(admission, int(version), place)
+    # Only of layers that there are: ids that visitors make up would fill the statistics.
+    return footfall.note(answer, layer_id, place, source=source, began_s=began_s) if source else answer
+
+
+def _read(admission: Admission, version: int, place: tuple[int, int, int]) -> tuple[str | None, Response]:
+    """The answer, and where the tile came from as the statistics tell it; None: there is no such tile."""
+    layer_id = admission.tile_set.layer_id
+    try:
+        found = _reader(config.tile_settings()).tile(layer_id, version, *place, options=_options())
+    except BadFilter as error:
+        return None, replies.text(400, str(error))
+    except PoolBusy as error:
+        return "busy", _busy(layer_id, error)
+    if found is None:
+        return None, _not_found()
+    return "memory" if found.is_from_memory else found.state, _tile(found, admission)
 
 
 @hdxjobs_tiles.route("/hdxjobs/tiles/<layer_id>.json")

@@ -1,5 +1,6 @@
-"""The URL door: the map's files, the status panel and its retry; browsers' events and their page.  Tiles have a door of
-their own.
+"""The URL door: the map's files, the status panel and its retry; browsers' events; sysadmins' pages.
+
+Tiles have a door of their own, ``tile_views``.
 
 Every request is authorised like ``resource_show`` before anything is said: what a visitor may not see
 answers byte for byte like what does not exist.  Uploads are only for workers.
@@ -10,12 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 import ckan.plugins.toolkit as tk
-import psycopg2
 from flask import Blueprint, Response, current_app, g
 from flask_wtf.csrf import CSRFProtect
 
-from ckanext.hdxjobs import config, files, replies
-from ckanext.hdxjobs.analytics import beacon, capture, report
+from ckanext.hdxjobs import files, replies, sysadmin
+from ckanext.hdxjobs.analytics import beacon
 from ckanext.hdxjobs.geopreview import handover, permit, record, rights
 from ckanext.hdxjobs.replies import OwnResponse
 
@@ -106,18 +106,12 @@ def _exempt_from_csrf_tokens(_state: Any) -> None:
     csrf.exempt(events)
 
 
-@hdxjobs.route("/ckan-admin/hdxjobs-events")
-def events_page() -> Any:
-    """How the sinks fare; for sysadmins."""
-    try:
-        tk.check_access("sysadmin", {"user": tk.current_user.name})
-    except tk.NotAuthorized:
-        return tk.abort(403, tk._("Need to be system administrator to administer"))
-    try:
-        shown, trouble = report.make(config.analytics_settings()), None
-    except psycopg2.Error as error:
-        shown, trouble = None, capture.describe(error)
-    return tk.render("admin/hdxjobs_events.html", {"report": shown, "trouble": trouble})
+for path, page in {
+    "hdxjobs-events": sysadmin.events_page,
+    "hdxjobs-tiles": sysadmin.tiles_page,
+    "hdxjobs-tiles/<layer_id>": sysadmin.layer_tiles_page,
+}.items():
+    hdxjobs.add_url_rule(f"/ckan-admin/{path}", view_func=page)
 
 
 def preview_of(resource_id: str) -> dict[str, Any] | None:
