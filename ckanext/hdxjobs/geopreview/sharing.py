@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
@@ -47,12 +47,14 @@ def settle(resource_ids: Collection[str]) -> None:
     """After CKAN committed: give what is public now, take back what is not.  Never fails."""
 
     def give_or_take(dsn: str) -> None:
-        for share in publish.shares(dsn=dsn, resource_ids=resource_ids, hurried=True):
-            wanted = _is_public(share.resource_id)
-            if wanted and not share.valid:
+        found = publish.shares(dsn=dsn, resource_ids=resource_ids, hurried=True)
+        public = _public(share.resource_id for share in found)
+        wrongly = [share.resource_id for share in found if share.shared and share.resource_id not in public]
+        if wrongly:
+            publish.unshare(wrongly, dsn=dsn, hurried=True)
+        for share in found:
+            if share.resource_id in public and not share.valid:
                 _give(share.resource_id, dsn, hurried=True)
-            elif share.shared and not wanted:
-                publish.unshare([share.resource_id], dsn=dsn, hurried=True)
 
     _attempt(give_or_take, resource_ids)
 
@@ -87,28 +89,34 @@ def reconcile(dsn: str) -> tuple[int, int]:
     shared = {share.resource_id for share in found if share.shared}
     valid = {share.resource_id for share in found if share.valid}
     public = _public_by_columns({share.resource_id for share in found}) if config.tiles_shared() else set()
-    public -= {each for each in _some(public & shared, MAX_ASKED) if not _is_public(each)}
+    public -= _refused(_some(public & shared, MAX_ASKED))
     taken = sum(publish.unshare(some, dsn=dsn) for some in _batches(shared - public))
     publish.renew_shares(valid & public, dsn=dsn)
-    given = [each for each in _some(public - valid, MAX_GIVEN) if _is_public(each) and _give(each, dsn)]
-    return len(given), taken
+    given = sum(_give(each, dsn) for each in _public(_some(public - valid, MAX_GIVEN)))
+    return given, taken
 
 
 def _give(resource_id: str, dsn: str, *, hurried: bool = False) -> bool:
     """Share, and look again: it may have become private in between."""
     publish.share(resource_id=resource_id, shared=True, dsn=dsn, hurried=hurried)
-    if _is_public(resource_id):
+    if _public([resource_id]):
         return True
     publish.unshare([resource_id], dsn=dsn, hurried=hurried)
     return False
 
 
-def _is_public(resource_id: str) -> bool:
-    """Whether everybody may see a resource's map, by what is committed now."""
-    if not _public_by_columns([resource_id]):
-        return False
+def _public(resource_ids: Iterable[str]) -> set[str]:
+    """Those of which everybody may see the map, by what is committed now."""
+    found = _public_by_columns(set(resource_ids))
+    return found - _refused(found)
+
+
+def _refused(resource_ids: Collection[str]) -> set[str]:
+    """Those that CKAN's rules, which plugins may change, do not show to everybody."""
+    if not resource_ids:
+        return set()
     with _session_of_its_own():
-        return rights.may_see(resource_id, rights.ANONYMOUS)
+        return {each for each in resource_ids if not rights.may_see(each, rights.ANONYMOUS)}
 
 
 def _public_by_columns(resource_ids: Collection[str]) -> set[str]:
