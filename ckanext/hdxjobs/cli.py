@@ -32,6 +32,8 @@ _SWEPT: dict[type, dict[str, str]] = {
         "retired": "maps removed",
         "tables": "old tables dropped",
         "folders": "work folders removed",
+        "shared": "given to tile servers",
+        "unshared": "taken back from them",
     },
     analytics.Swept: {
         "spooled": "events taken from the spool",

@@ -182,6 +182,11 @@ def tile_settings() -> TileSettings:
     )
 
 
+def tiles_shared() -> bool:
+    """Whether tile servers without users get the layers of public datasets."""
+    return bool(_option("tiles.share"))
+
+
 def map_settings() -> MapSettings:
     """Settings of the map page."""
     return MapSettings(

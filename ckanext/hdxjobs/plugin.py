@@ -57,11 +57,13 @@ class HdxJobsPlugin(DefaultTranslation, p.SingletonPlugin):
     def after_dataset_delete(self, context: Any, pkg_dict: dict[str, Any]) -> None:
         hooks.dataset_gone(pkg_dict["id"])
 
-    # IDomainObjectModification: the only one that hears of a purge
+    # IDomainObjectModification: the only one that hears of a purge, and of changes that no action made
 
     def notify(self, entity: Any, operation: str) -> None:
-        if isinstance(entity, model.Package) and operation == model.DomainObjectOperation.deleted:
-            hooks.dataset_gone(entity.id)
+        if isinstance(entity, model.Package):
+            hooks.dataset_commits(entity)
+            if operation == model.DomainObjectOperation.deleted:
+                hooks.dataset_gone(entity.id)
 
     # IResourceView
 

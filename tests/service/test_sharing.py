@@ -111,6 +111,17 @@ def test_a_new_generation_is_shared_as_the_one_before(geo, imported, tileserver)
     assert f"layer_{gone}" not in functions(tileserver)
 
 
+def test_renewing_shares_nothing_that_was_taken_back(geo, imported):
+    imported(towns(), resource_id="kept")
+    imported(towns(), resource_id="taken-back")
+    publish.share(resource_id="kept", shared=True, dsn=geo.loader)
+    publish.share(resource_id="taken-back", shared=True, dsn=geo.loader)
+    publish.unshare(["taken-back"], dsn=geo.loader)
+    assert publish.renew_shares(["kept", "taken-back"], dsn=geo.loader) == 1
+    (left,) = publish.shares(dsn=geo.loader, resource_ids=["taken-back"])
+    assert (left.shared, left.valid) == (False, False)
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -118,6 +129,7 @@ def test_a_new_generation_is_shared_as_the_one_before(geo, imported, tileserver)
         "SELECT hdxjobs.tile_v1('x', 1, 0, 0, 0)",
         "SELECT hdxjobs.shared_tile_v1('x', 0, 0, 0, '{}')",
         "SELECT hdxjobs.share_v1('private', true)",
+        "SELECT hdxjobs.renew_shares_v1('{private}')",
         "CREATE FUNCTION hdxjobs_public.x() RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "CREATE TABLE hdxjobs_public.x (a int)",
     ],

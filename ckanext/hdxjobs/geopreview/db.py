@@ -23,6 +23,8 @@ SCHEMA = "hdxjobs"
 #: Raised with each change of the files in sql/.
 SCHEMA_VERSION = 4
 CONNECT_TIMEOUT_S = 5
+#: When somebody waits for a save.
+HURRIED_CONNECT_TIMEOUT_S = 2
 
 #: What psycopg2 raises when the database, not the data, is at fault.
 UNAVAILABLE = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.ReadOnlySqlTransaction)
@@ -31,6 +33,7 @@ UNAVAILABLE = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.erro
 NOT_SET_UP = (
     psycopg2.errors.InvalidSchemaName,
     psycopg2.errors.UndefinedTable,
+    psycopg2.errors.UndefinedColumn,
     psycopg2.errors.UndefinedFunction,
     psycopg2.errors.InsufficientPrivilege,
 )
@@ -60,22 +63,24 @@ def table(name: str) -> sql.Identifier:
     return sql.Identifier(SCHEMA, name)
 
 
-def connect(dsn: str, *, application: str = "hdxjobs", options: str = "") -> extensions.connection:
+def connect(
+    dsn: str, *, application: str = "hdxjobs", options: str = "", timeout_s: int = CONNECT_TIMEOUT_S
+) -> extensions.connection:
     """A connection; times out instead of hanging when the server is away."""
-    return psycopg2.connect(
-        dsn, connect_timeout=CONNECT_TIMEOUT_S, application_name=application, options=options
-    )
+    return psycopg2.connect(dsn, connect_timeout=timeout_s, application_name=application, options=options)
 
 
 @contextmanager
-def session(dsn: str, *, error: type[PreviewError]) -> Iterator[extensions.connection]:
+def session(
+    dsn: str, *, error: type[PreviewError], timeout_s: int = CONNECT_TIMEOUT_S
+) -> Iterator[extensions.connection]:
     """A connection that is closed at the end; a database that is away or not set up becomes ``error``.
 
     Commit by ``with connection:`` inside.
     """
     connection = None
     try:
-        connection = connect(dsn)
+        connection = connect(dsn, timeout_s=timeout_s)
         yield connection
     except (*UNAVAILABLE, *NOT_SET_UP) as away:
         log.warning("The map database is not usable: %s", reason(away))

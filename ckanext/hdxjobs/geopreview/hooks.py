@@ -7,7 +7,7 @@ our fault never spoils a save.  The bell rings after the commit.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session, SessionTransaction
 
 from ckanext.hdxjobs import config, queues
-from ckanext.hdxjobs.geopreview import mirror, record, rules
+from ckanext.hdxjobs.geopreview import mirror, record, rules, sharing
 from ckanext.hdxjobs.geopreview.preview import needs_migration, savepoint
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ Asked = dict[str, int]
 #: Where a session keeps the previews to ring for once it is committed:
 #: resource id -> (generation, the transaction that asked).
 _PENDING = "hdxjobs_pending"
+#: And the ids of resources of which tile servers may have to get or lose the layers then.
+_CHANGED = "hdxjobs_changed"
 
 
 def dataset_saved(package_id: str) -> None:
@@ -49,6 +51,21 @@ def dataset_gone(reference: str) -> None:
     _safely(drop, reference)
 
 
+def dataset_commits(package: model.Package) -> None:
+    """A dataset is about to be committed, whoever changed it: no tile server has a layer that is not public then."""
+    if not config.tiles_shared():
+        return
+    try:
+        with savepoint() as connection:
+            resource_ids = record.rows_of_package(connection, package.id).keys()
+    except Exception:
+        log.exception("What tile servers have of dataset %s is left to the sweep", package.id)
+        return
+    if package.private or package.state != "active":
+        sharing.take_back(resource_ids)
+    _settle_later(resource_ids)
+
+
 def submit(wanted: Mapping[Any, Any], *, force: bool) -> int | None:
     """Ask for one resource's preview; the new generation, or None when there was nothing to do.
 
@@ -64,7 +81,7 @@ def submit(wanted: Mapping[Any, Any], *, force: bool) -> int | None:
 def remove(unwanted: Mapping[Any, Any]) -> bool:
     """An editor wants no preview of this file; False when there was none."""
     with savepoint() as connection:
-        dropped = record.drop(connection, [unwanted["id"]], for_good=True)
+        dropped = _drop(connection, [unwanted["id"]], for_good=True)
         _mirror(connection, unwanted["package_id"])
     return bool(dropped)
 
@@ -138,7 +155,7 @@ def _reconcile(connection: Connection, package_id: str) -> Asked:
     rows = record.rows_of_package(connection, package_id)
     gone = rows.keys() - candidates.keys()
     if gone:
-        record.drop(connection, gone)
+        _drop(connection, gone)
     asked: Asked = {}
     for found in candidates.values() if config.enabled() else ():
         known = rows.get(found["id"])
@@ -151,8 +168,15 @@ def _reconcile(connection: Connection, package_id: str) -> Asked:
 
 
 def _drop_all(connection: Connection, package_id: str) -> Asked:
-    record.drop(connection, record.rows_of_package(connection, package_id).keys())
+    _drop(connection, record.rows_of_package(connection, package_id).keys())
     return {}
+
+
+def _drop(connection: Connection, resource_ids: Collection[str], *, for_good: bool = False) -> list[str]:
+    dropped = record.drop(connection, resource_ids, for_good=for_good)
+    sharing.take_back(dropped)
+    _settle_later(dropped)
+    return dropped
 
 
 def _ask(connection: Connection, wanted: Mapping[Any, Any], *, force: bool) -> Asked:
@@ -195,6 +219,16 @@ def _ring(session: Session) -> None:
         log.exception("%s map previews are recorded but not queued; the sweep will", len(pending))
 
 
+def _settle_later(resource_ids: Collection[str]) -> None:
+    model.Session().info.setdefault(_CHANGED, set()).update(resource_ids)
+
+
+@event.listens_for(model.Session, "after_commit")
+def _settle(session: Session) -> None:
+    if not session.in_nested_transaction():
+        sharing.settle(session.info.pop(_CHANGED, set()))
+
+
 @event.listens_for(model.Session, "after_soft_rollback")
 def _forget(session: Session, rolled_back: SessionTransaction) -> None:
     """What a rolled-back transaction, or a savepoint inside it, asked for is not wanted."""
@@ -209,6 +243,7 @@ def _forget_unfinished(session: Session, ended: SessionTransaction) -> None:
     """A session closed without a commit asked for nothing."""
     if ended.parent is None:
         session.info.pop(_PENDING, None)
+        session.info.pop(_CHANGED, None)
 
 
 def _is_within(transaction: SessionTransaction | None, outer: SessionTransaction) -> bool:

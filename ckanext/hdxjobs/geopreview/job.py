@@ -27,6 +27,7 @@ from ckanext.hdxjobs.geopreview import (
     prepare,
     publish,
     rules,
+    sharing,
     source,
     sweep,
     tiles,
@@ -174,6 +175,7 @@ def _succeed(claim: Claim, outcome: Outcome, *, seconds: float) -> None:
     )
     mirror.ensure_view(claim.resource_id)
     mirror.refresh(claim.resource_id)
+    sharing.settle([claim.resource_id])
 
 
 def _prepare(tile_sets: tuple[TileSet, ...], dsn: str) -> None:

@@ -7,7 +7,9 @@ the older layers serving; the tables left behind are found in the registry.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
@@ -23,6 +25,19 @@ log = logging.getLogger(__name__)
 DETAIL_SAMPLE = 2_000
 #: Seconds after which a table that was loaded but never published belongs to no living import.
 ABANDONED_S = 86_400
+
+
+@dataclass(frozen=True)
+class Share:
+    """What tile servers have of a resource.
+
+    :ivar shared: its layers have functions for them
+    :ivar valid: and these give tiles; they stop when nobody renews them
+    """
+
+    resource_id: str
+    shared: bool
+    valid: bool
 
 
 def publish(tables: Sequence[Table], *, resource_id: str, generation: int, dsn: str) -> tuple[TileSet, ...]:
@@ -142,16 +157,56 @@ def retire(*, resource_id: str, dsn: str, generation: int) -> int:
         return _drop(connection, names)
 
 
-def share(*, resource_id: str, shared: bool, dsn: str) -> int:
-    """Let tile servers without users have a resource's layers, or none of them from now on.
+def share(*, resource_id: str, shared: bool, dsn: str, hurried: bool = False) -> int:
+    """Let tile servers without users have a resource's layers for 10 minutes, or none of them from now on.
 
+    :param hurried: somebody waits: give up after seconds
     :returns: the number of layers that are shared
     """
-    with db.session(dsn, error=PublishError) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(db.query("lock_timeout"))
+    with _short(dsn, hurried=hurried) as cursor:
         cursor.execute(db.query("share"), {"resource_id": resource_id, "shared": shared})
         (count,) = cursor.fetchone() or (0,)
         return int(count)
+
+
+def unshare(resource_ids: Collection[str], *, dsn: str, hurried: bool = False) -> int:
+    """Take the layers of resources back from tile servers; the number of resources that were shared."""
+    with _short(dsn, hurried=hurried) as cursor:
+        cursor.execute(db.query("unshare"), {"resource_ids": list(resource_ids)})
+        (count,) = cursor.fetchone() or (0,)
+        return int(count)
+
+
+def renew_shares(resource_ids: Collection[str], *, dsn: str) -> int:
+    """What is shared of these resources is for 10 minutes more; the number of resources."""
+    with _short(dsn, hurried=False) as cursor:
+        cursor.execute(db.query("renew_shares"), {"resource_ids": list(resource_ids)})
+        (count,) = cursor.fetchone() or (0,)
+        return int(count)
+
+
+def shares(*, dsn: str, resource_ids: Collection[str] | None = None, hurried: bool = False) -> list[Share]:
+    """Which resources with layers tile servers have.
+
+    :param resource_ids: None: all
+    """
+    asked = None if resource_ids is None else list(resource_ids)
+    with _short(dsn, hurried=hurried) as cursor:
+        cursor.execute(db.query("shares"), {"resource_ids": asked})
+        return [Share(*row) for row in cursor.fetchall()]
+
+
+@contextmanager
+def _short(dsn: str, *, hurried: bool) -> Iterator[Any]:
+    """One short transaction."""
+    timeout_s = db.HURRIED_CONNECT_TIMEOUT_S if hurried else db.CONNECT_TIMEOUT_S
+    with (
+        db.session(dsn, error=PublishError, timeout_s=timeout_s) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(db.query("hurry") if hurried else db.query("lock_timeout"))
+        yield cursor
 
 
 def drop_old(*, dsn: str, grace_s: float) -> int:

@@ -12,7 +12,7 @@ import redis
 
 from ckanext.hdxjobs import config, queues
 from ckanext.hdxjobs.errors import LoadError
-from ckanext.hdxjobs.geopreview import attempt, hooks, mirror, publish, record, workplace
+from ckanext.hdxjobs.geopreview import attempt, hooks, mirror, publish, record, sharing, workplace
 from ckanext.hdxjobs.geopreview.attempt import Claim
 from ckanext.hdxjobs.geopreview.remedies import MAX_LOST_JOBS
 from ckanext.hdxjobs.geopreview.values import State
@@ -35,7 +35,7 @@ SOMETIMES_S = 30
 
 @dataclass(frozen=True)
 class Swept:
-    """What a sweep did: numbers of previews, tables and folders."""
+    """What a sweep did: numbers of previews, tables, folders, and resources that tile servers got or lost."""
 
     rung: int = 0
     lost: int = 0
@@ -43,6 +43,8 @@ class Swept:
     retired: int = 0
     tables: int = 0
     folders: int = 0
+    shared: int = 0
+    unshared: int = 0
 
 
 def run() -> Swept:
@@ -55,9 +57,10 @@ def run() -> Swept:
     orphans = len(record.drop_orphans())
     rung = _ring()
     folders = workplace.drop_left(settings.work_folder, older_than_s=settings.job_timeout_s, young_s=YOUNG_S)
+    shared, unshared = sharing.reconcile(settings.loader_url)
     retired = _retire(settings.loader_url)
     tables = publish.drop_old(dsn=settings.loader_url, grace_s=GRACE_S)
-    return Swept(rung, lost, orphans, retired, tables, folders)
+    return Swept(rung, lost, orphans, retired, tables, folders, shared, unshared)
 
 
 def run_sometimes() -> None:

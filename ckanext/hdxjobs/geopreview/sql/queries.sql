@@ -139,10 +139,38 @@ WHERE table_name = %(table_name)s;
 SELECT hdxjobs.share_v1(%(resource_id)s, %(shared)s);
 
 -- name: share_again
--- The layers may be others now: their functions follow.
-SELECT hdxjobs.share_v1(r.resource_id, r.shared)
+-- The layers may be others now: their functions follow, or go if nobody vouches for them any more.
+SELECT hdxjobs.share_v1(r.resource_id, coalesce(r.shared_until > clock_timestamp(), false))
 FROM hdxjobs.resource AS r
 WHERE r.resource_id = %(resource_id)s AND r.shared;
+
+-- name: unshare
+-- Always in the same order, so that two who do it wait for each other.
+SELECT count(hdxjobs.share_v1(shared.resource_id, false))
+FROM (
+    SELECT r.resource_id
+    FROM hdxjobs.resource AS r
+    WHERE r.resource_id = ANY(%(resource_ids)s) AND r.shared
+    ORDER BY r.resource_id
+) AS shared;
+
+-- name: renew_shares
+SELECT hdxjobs.renew_shares_v1(%(resource_ids)s);
+
+-- name: shares
+-- Resources with layers that tile servers have, or could have.
+SELECT
+    r.resource_id,
+    r.shared,
+    coalesce(r.shared AND r.shared_until > clock_timestamp(), false)
+FROM hdxjobs.resource AS r
+WHERE
+    (r.shared OR r.live_gen > r.tombstone_gen)
+    AND (%(resource_ids)s::text [] IS NULL OR r.resource_id = ANY(%(resource_ids)s));
+
+-- name: hurry
+SET LOCAL lock_timeout = '1s';
+SET LOCAL statement_timeout = '2s';
 
 -- name: resource_ids
 SELECT DISTINCT resource_id

@@ -4,6 +4,11 @@ ALTER TABLE hdxjobs.resource ADD COLUMN IF NOT EXISTS shared boolean NOT NULL DE
 
 COMMENT ON COLUMN hdxjobs.resource.shared IS 'Whether its layers have functions in the schema hdxjobs_public';
 
+ALTER TABLE hdxjobs.resource ADD COLUMN IF NOT EXISTS shared_until timestamptz;
+
+COMMENT ON COLUMN hdxjobs.resource.shared_until
+IS 'From then on its functions give NULL: CKAN, which renews this each minute, can no longer say that it is public';
+
 CREATE OR REPLACE FUNCTION hdxjobs.shared_tile_v1(layer_id text, z integer, x integer, y integer, query json)
 RETURNS bytea
 LANGUAGE plpgsql
@@ -19,7 +24,7 @@ BEGIN
     SELECT r.live_gen INTO live
     FROM hdxjobs.resource AS r
     INNER JOIN hdxjobs.layer AS l ON r.resource_id = l.resource_id AND r.live_gen = l.generation
-    WHERE l.layer_id = shared_tile_v1.layer_id AND r.shared;
+    WHERE l.layer_id = shared_tile_v1.layer_id AND r.shared AND r.shared_until > clock_timestamp();
     IF options ->> 'filter' IS NOT NULL AND jsonb_typeof(options -> 'filter') = 'string' THEN
         options := jsonb_set(options, '{filter}', (options ->> 'filter')::jsonb);
     END IF;
@@ -31,7 +36,7 @@ END;
 $$;
 
 COMMENT ON FUNCTION hdxjobs.shared_tile_v1(text, integer, integer, integer, json)
-IS 'The tile of a shared layer''s version that is served now; NULL: not shared. query: fields (array or comma-separated), filter (CQL2 JSON)';
+IS 'The tile of a shared layer''s version that is served now; NULL: not shared, or not any longer. query: fields (array or comma-separated), filter (CQL2 JSON)';
 
 -- TileJSON parts as Martin merges them from a function's comment.
 CREATE OR REPLACE FUNCTION hdxjobs.tilejson_v1(layer hdxjobs.layer)
@@ -68,11 +73,14 @@ AS $$
 DECLARE
     layer hdxjobs.layer;
     tileserver CONSTANT text := 'hdxjobs_public';
+    lease CONSTANT interval := '10 minutes';
     signature text;
     changed integer := 0;
 BEGIN
     PERFORM 1 FROM hdxjobs.resource AS r WHERE r.resource_id = share_v1.resource_id FOR UPDATE;
-    UPDATE hdxjobs.resource AS r SET shared = share_v1.shared WHERE r.resource_id = share_v1.resource_id;
+    UPDATE hdxjobs.resource AS r
+    SET shared = share_v1.shared, shared_until = CASE WHEN share_v1.shared THEN clock_timestamp() + lease END
+    WHERE r.resource_id = share_v1.resource_id;
     FOR layer IN SELECT l.* FROM hdxjobs.layer AS l WHERE l.resource_id = share_v1.resource_id LOOP
         EXECUTE format('DROP FUNCTION IF EXISTS hdxjobs_public.%I(integer, integer, integer, json)', 'layer_' || layer.layer_id);
     END LOOP;
@@ -101,6 +109,31 @@ END;
 $$;
 
 COMMENT ON FUNCTION hdxjobs.share_v1(text, boolean)
-IS 'Give each served layer of a resource its function in hdxjobs_public, or take them all away; how many there are now';
+IS 'Give each served layer of a resource its function in hdxjobs_public for 10 minutes, or take them all away; how many there are now';
+
+CREATE OR REPLACE FUNCTION hdxjobs.renew_shares_v1(resource_ids text [])
+RETURNS bigint
+LANGUAGE sql
+VOLATILE
+AS $$
+WITH still_shared AS (
+    SELECT r.resource_id
+    FROM hdxjobs.resource AS r
+    WHERE r.resource_id = ANY(resource_ids) AND r.shared
+    FOR UPDATE SKIP LOCKED
+),
+
+renewed AS (
+    UPDATE hdxjobs.resource AS r SET shared_until = clock_timestamp() + '10 minutes'
+    FROM still_shared
+    WHERE r.resource_id = still_shared.resource_id AND r.shared
+    RETURNING 1
+)
+
+SELECT count(*) FROM renewed;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.renew_shares_v1(text [])
+IS 'Let what is shared of these resources be shared for 10 minutes from now; how many they are';
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA hdxjobs FROM PUBLIC;
