@@ -54,8 +54,8 @@ SMALL = (
     Wanted("small-mosaic", "200 neighbours", "mosaic", 200),
     Wanted("small-routes", "5,000 routes", "routes", 5_000),
 )
-#: Seconds that tippecanoe may take for a layer.
-TIPPECANOE_S = 300
+#: tippecanoe is stopped once it has taken so many times as long as our tiles, and so many seconds.
+TIPPECANOE_TIMES, TIPPECANOE_S = 5.5, 60
 #: A tile is a handful of features up to so many bytes of Martin's; milliseconds from which eight clients are not
 #: sent for a peer's tiles.
 HANDFUL_BYTES, TOO_SLOW_MS = 5_000, 1_000
@@ -85,6 +85,7 @@ class Found:
     peers: dict[str, Timed] = field(default_factory=dict)
     rates: tuple[float, float] | None = None
     tippecanoe_s: float | None = None
+    tippecanoe_limit_s: float = 0.0
     tippecanoe_bytes: int = 0
 
     @property

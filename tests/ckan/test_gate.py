@@ -51,7 +51,12 @@ def test_a_member_who_is_removed_gets_no_more_tiles_within_two_seconds(
     headers = people["member"]
     assert app.get(tile_path(layer), headers=headers).status_code == 200
     (member,) = _members(call, people["org"]["id"])
-    call("organization_member_delete", id=people["org"]["id"], username=member)
+    dismissed = app.post(
+        "/api/action/organization_member_delete",
+        json={"id": people["org"]["id"], "username": member},
+        headers=people["sysadmin"],
+    )
+    assert dismissed.status_code == 200
     assert _until_404(app, tile_path(layer), headers)
 
 

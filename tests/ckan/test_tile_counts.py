@@ -46,6 +46,12 @@ def nothing_counted(world: dict[str, Any], reset_redis: Callable[..., Any]) -> I
     _forget(reset_redis)
 
 
+@pytest.fixture(autouse=True)
+def nothing_in_memory(ckan_config: Any) -> None:
+    """Each tile is made when it is asked for."""
+    ckan_config["ckanext.hdxjobs.tiles.memory_bytes"] = 0
+
+
 def _forget(reset_redis: Callable[..., Any]) -> None:
     queues.breaker.close()
     footfall.flush()
@@ -74,6 +80,17 @@ def test_tiles_are_counted_by_zoom_and_source(layer: dict[str, Any], app: Any) -
     assert [(one.zoom, one.figures.by_source) for one in report.zooms] == [(0, {"live": 2}), (1, {"live": 1})]
     assert {tile.place for tile in report.slowest} == {(0, 0, 0), (1, 1, 0)}
     assert 0 < report.layer.figures.p50_ms <= report.layer.figures.max_ms
+
+
+def test_a_tile_from_memory_is_counted_as_such(layer: dict[str, Any], app: Any, ckan_config: Any) -> None:
+    ckan_config["ckanext.hdxjobs.tiles.memory_bytes"] = 10**6
+    for _ in range(3):
+        app.get(tile_path(layer, "3/4/3"))
+    footfall.flush()
+
+    found = figures(layer)
+    assert found is not None
+    assert found.by_source["memory"] >= 2
 
 
 def test_bytes_are_counted_as_they_are_sent(layer: dict[str, Any], app: Any) -> None:
@@ -109,7 +126,7 @@ def test_what_is_not_served_is_not_counted(world: dict[str, Any], app: Any) -> N
 
 
 def test_a_tile_that_is_turned_away_is_counted(layer: dict[str, Any], app: Any, monkeypatch: Any) -> None:
-    def busy(*_: Any) -> None:
+    def busy(*_: Any, **__: Any) -> None:
         raise PoolBusy("all connections of this process are in use")
 
     monkeypatch.setattr(tiles.TileReader, "tile", busy)
