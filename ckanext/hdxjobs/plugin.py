@@ -27,6 +27,7 @@ class HdxJobsPlugin(DefaultTranslation, p.SingletonPlugin):
     """``ckan.plugins = hdxjobs``."""
 
     p.implements(p.IConfigurer)
+    p.implements(p.IMiddleware, inherit=True)
     p.implements(p.ISignal)
     p.implements(p.ITranslation)
     p.implements(p.IPackageController, inherit=True)
@@ -39,6 +40,12 @@ class HdxJobsPlugin(DefaultTranslation, p.SingletonPlugin):
         tk.add_template_directory(config, "templates")
         tk.add_public_directory(config, "public")
         tk.add_resource("assets", "hdxjobs")
+
+    # IMiddleware
+
+    def make_middleware(self, app: Any, config: CKANConfig) -> Any:
+        app.wsgi_app = tile_views.Shortcut(app.wsgi_app)
+        return app
 
     # ISignal
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import ckan.plugins.toolkit as tk
 from flask import Response
 from werkzeug.datastructures import Headers
+from werkzeug.wrappers import Request
 
 #: Seconds after which a client may ask a busy map database again.
 RETRY_AFTER_S = 5
@@ -25,15 +25,15 @@ class OwnResponse(Response):
         return headers
 
 
-def takes_gzip() -> bool:
+def takes_gzip(request: Request) -> bool:
     """Whether this client can read what is compressed."""
-    return bool(tk.request.accept_encodings["gzip"])
+    return bool(request.accept_encodings["gzip"])
 
 
-def with_etag(answer: OwnResponse, digest: str) -> OwnResponse:
+def with_etag(answer: OwnResponse, digest: str, request: Request) -> OwnResponse:
     """The answer under a strong ETag (RFC 9110, 8.8.3), a compressed one under another; 304 for who has it."""
     answer.set_etag(digest + "-gzip" * ("Content-Encoding" in answer.headers))
-    answer.make_conditional(tk.request.environ)
+    answer.make_conditional(request.environ)
     return answer
 
 

@@ -12,16 +12,22 @@ import json
 import logging
 import re
 import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import ckan.plugins.toolkit as tk
 from flask import Blueprint, Response
+from werkzeug.wrappers import Request
 
 from ckanext.hdxjobs import config, replies
 from ckanext.hdxjobs.errors import BadFilter, PoolBusy
-from ckanext.hdxjobs.geopreview import cql, footfall, gate, shelf, tiles
+from ckanext.hdxjobs.geopreview import cql, credits, footfall, gate, shelf, tiles
 from ckanext.hdxjobs.geopreview.gate import Admission
 from ckanext.hdxjobs.geopreview.values import Tile
 from ckanext.hdxjobs.replies import OwnResponse
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +45,8 @@ TILEJSON_MAX_AGE_S = 60
 #: The deepest zoom that a tile may be asked for; coordinates fit a 32-bit integer.
 MAX_ZOOM = 24
 
+_PREFIX = "/hdxjobs/tiles/"
+_ADDRESS = re.compile(_PREFIX + r"([0-9a-f]{20})/(\d{1,9})/(\d{1,9})/(\d{1,9})/(\d{1,9})\.mvt", re.ASCII)
 _NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 _LAYER_ID = re.compile(r"[0-9a-f]{20}", re.ASCII)
 
@@ -68,14 +76,16 @@ def _read(admission: Admission, version: int, place: tuple[int, int, int]) -> tu
     """The answer, and where the tile came from as the statistics tell it; None: there is no such tile."""
     layer_id = admission.tile_set.layer_id
     try:
-        found = _reader(config.tile_settings()).tile(layer_id, version, *place, options=_options())
+        found = _reader(config.tile_settings()).tile(
+            layer_id, version, *place, options=_options(tk.request.args)
+        )
     except BadFilter as error:
         return None, replies.text(400, str(error))
     except PoolBusy as error:
         return "busy", _busy(layer_id, error)
     if found is None:
         return None, _not_found()
-    return "memory" if found.is_from_memory else found.state, _tile(found, admission)
+    return "memory" if found.is_from_memory else found.state, _tile(found, admission, tk.request)
 
 
 @hdxjobs_tiles.route("/hdxjobs/tiles/<layer_id>.json")
@@ -99,30 +109,64 @@ def health() -> Response:
     return replies.text(200, '{"map_database": "ok"}', mimetype="application/json")
 
 
+class Shortcut:
+    """A tile that is in this process's memory, and that everybody was allowed to see within the last second, is sent
+    before CKAN looks at the request at all: a crowd on one map costs the site's pages little.
+
+    Whatever else is asked for goes the usual way.
+    """
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self._app = app
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        kept = _kept(Request(environ)) if environ.get("PATH_INFO", "").startswith(_PREFIX) else None
+        return (kept or self._app)(environ, start_response)
+
+
+def _kept(request: Request) -> Response | None:
+    began_s = time.perf_counter()
+    address = _ADDRESS.fullmatch(request.path)
+    if address is None or request.method not in {"GET", "HEAD"}:
+        return None
+    layer_id, (version, z, x, y) = address[1], map(int, address.groups()[1:])
+    admission = gate.public(layer_id)
+    if admission is None:
+        return None
+    try:
+        options = _options(request.args)
+    except BadFilter:
+        return None
+    found = _reader(config.tile_settings()).kept(layer_id, version, z, x, y, options=options)
+    if found is None:
+        return None
+    answer = _tile(found, admission, request)
+    return footfall.note(answer, layer_id, (z, x, y), source="memory", began_s=began_s)
+
+
 def _admit(layer_id: str, *, anew: bool = False) -> Admission | None:
     if not _LAYER_ID.fullmatch(layer_id):
         return None
     return gate.admit(layer_id, _reader(config.tile_settings()), anew=anew)
 
 
-def _options() -> str | None:
-    asked = tk.request.args
+def _options(asked: Mapping[str, str]) -> str | None:
     return cql.options(
         fields=asked.get("fields"), filter_=asked.get("filter"), language=asked.get("filter-lang")
     )
 
 
-def _tile(found: Tile, admission: Admission) -> Response:
+def _tile(found: Tile, admission: Admission, request: Request) -> Response:
     """The tile as it is kept, compressed; unpacked for the few that cannot read that."""
     answer = OwnResponse(mimetype=MVT) if found.content else OwnResponse(status=204)
-    packed = found.is_packed and replies.takes_gzip()
+    packed = found.is_packed and replies.takes_gzip(request)
     answer.set_data(found.content if packed else found.body)
     if packed:
         answer.headers["Content-Encoding"] = "gzip"
     answer.headers["X-Tile"] = f"{found.state}; dropped={found.dropped}" if found.dropped else found.state
     lasting = admission.tile_set.is_prepared
     _publish(answer, admission, TILE_MAX_AGE_S if lasting else PREVIEW_MAX_AGE_S, immutable=lasting)
-    return replies.with_etag(answer, found.digest)
+    return replies.with_etag(answer, found.digest, request)
 
 
 def _tilejson(admission: Admission) -> Response:
@@ -131,14 +175,15 @@ def _tilejson(admission: Admission) -> Response:
         "hdxjobs_tiles.tilejson", layer_id=tile_set.layer_id, qualified=True, locale="default"
     )
     template = f"{url.removesuffix('.json')}/{tile_set.generation}/{{z}}/{{x}}/{{y}}.mvt"
-    body = json.dumps(tiles.tilejson(tile_set, tiles_url=template), ensure_ascii=False).encode()
+    told = tiles.tilejson(tile_set, tiles_url=template, attribution=credits.attribution(tile_set.resource_id))
+    body = json.dumps(told, ensure_ascii=False).encode()
     answer = OwnResponse(mimetype="application/json")
-    packed = len(body) >= shelf.WORTHWHILE_BYTES and replies.takes_gzip()
+    packed = len(body) >= shelf.WORTHWHILE_BYTES and replies.takes_gzip(tk.request)
     if packed:
         answer.headers["Content-Encoding"] = "gzip"
     answer.set_data(shelf.squeezed(body) if packed else body)
     _publish(answer, admission, TILEJSON_MAX_AGE_S)
-    return replies.with_etag(answer, hashlib.sha256(body).hexdigest()[:32])
+    return replies.with_etag(answer, hashlib.sha256(body).hexdigest()[:32], tk.request)
 
 
 def _publish(answer: OwnResponse, admission: Admission, max_age_s: int, *, immutable: bool = False) -> None:

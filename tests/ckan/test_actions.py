@@ -8,11 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import ckan.plugins.toolkit as tk
+import makers
 import pytest
 from ckan import model
 from ckan.tests import factories
 from layer_paths import paths, tile_path
 from werkzeug.datastructures import FileStorage
+
+from ckanext.hdxjobs.geopreview import job
 
 Call = Callable[..., Any]
 
@@ -34,6 +37,27 @@ def test_a_preview_that_an_editor_removed_is_404_for_a_sysadmin_too(
     call("hdx_geopreview_delete", id=layer["resource_id"])
     model.Session.remove()
     assert app.get(tile_path(layer), headers=people["sysadmin"]).status_code == 404
+
+
+def test_tilejson_credits_organization_and_licence_as_text(
+    layer: dict[str, Any], people: dict[str, Any], app: Any, call: Call
+) -> None:
+    call("organization_patch", id=people["org"]["id"], title="Maps & <b>More</b>")
+    call("package_patch", id=layer["package_id"], license_id="cc-by")
+    told = app.get(paths(layer)["tilejson"]).json
+    assert told["attribution"] == "Maps &amp; &lt;b&gt;More&lt;/b&gt;, Creative Commons Attribution"
+
+
+def test_tilejson_of_a_dataset_without_organization_credits_its_author(
+    site: None, app: Any, call: Call
+) -> None:
+    package = call("package_create", name="lone", author="Amina")
+    upload = FileStorage(io.BytesIO(makers.towns()), filename="towns.geojson")
+    resource = call("resource_create", package_id=package["id"], upload=upload)
+    job.run_preview(resource["id"], 1)
+    layer = call("hdx_geopreview_status", id=resource["id"])["layers"][0]
+    model.Session.remove()
+    assert app.get(f"/hdxjobs/tiles/{layer['layer_id']}.json").json["attribution"] == "Amina"
 
 
 @pytest.mark.parametrize("visitor", ["editor", "sysadmin"])

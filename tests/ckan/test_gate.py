@@ -137,3 +137,41 @@ def test_ckan_decides_whenever_tilejson_is_asked_for(
     for _ in range(2):
         assert app.get(paths(layer)["tilejson"]).status_code == 200
     assert decisions == ["", ""]
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Accept-Encoding": "gzip"}, {"Origin": "https://example.org"}, {"If-None-Match": "*"}]
+)
+def test_a_tile_from_memory_is_answered_as_one_that_was_asked_of_ckan(
+    layer: dict[str, Any], app: Any, headers: dict[str, str]
+) -> None:
+    asked = app.get(tile_path(layer), headers=headers)
+    kept = app.get(tile_path(layer), headers=headers)
+    assert (kept.status_code, kept.data, dict(kept.headers)) == (
+        asked.status_code,
+        asked.data,
+        dict(asked.headers),
+    )
+
+
+def test_a_tile_from_memory_does_not_reach_ckan(
+    layer: dict[str, Any], app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.get(tile_path(layer))
+    monkeypatch.setattr(app.flask_app, "dispatch_request", lambda: pytest.fail("reached"))
+    assert app.get(tile_path(layer)).status_code == 200
+
+
+@pytest.mark.parametrize("change", ["private", "place", "method"])
+def test_what_is_not_a_public_tile_in_memory_goes_to_ckan(
+    layer: dict[str, Any], app: Any, call: Call, change: str
+) -> None:
+    app.get(tile_path(layer))
+    if change == "private":
+        gate.admissions.forget()
+        call("package_patch", id=layer["package_id"], private=True)
+        assert app.get(tile_path(layer)).status_code == 404
+    elif change == "place":
+        assert app.get(tile_path(layer, "9/9/999")).status_code == 400
+    else:
+        assert app.post(tile_path(layer)).status_code == 405

@@ -80,6 +80,15 @@ def test_a_shared_tile_takes_fields_and_a_filter(geo, imported, tileserver):
         assert [item["properties"] for item in found] == [{"m": -3}, {"m": -4}]
 
 
+def test_a_tile_server_can_list_what_it_has(geo, imported, tileserver):
+    mine = imported(towns(), resource_id="listed").tile_sets[0]
+    other = imported(towns(), resource_id="not-listed").tile_sets[0]
+    publish.share(resource_id="listed", shared=True, dsn=geo.loader)
+    listed = dict(tileserver("SELECT layer, tilejson FROM hdxjobs_public.layers()"))
+    assert listed[f"layer_{mine.layer_id}"]["maxzoom"] == mine.maxzoom
+    assert f"layer_{other.layer_id}" not in listed
+
+
 def test_a_layer_that_is_not_shared_has_no_function(imported, tileserver):
     result = imported(towns(), resource_id="private")
     assert f"layer_{result.tile_sets[0].layer_id}" not in functions(tileserver)

@@ -56,6 +56,11 @@ def admit(layer_id: str, reader: TileReader, *, anew: bool = False) -> Admission
     return admission
 
 
+def public(layer_id: str) -> Admission | None:
+    """The layer, if everybody was allowed to see it a moment ago; ``None``: that has to be asked."""
+    return admissions.find((layer_id, rights.ANONYMOUS))
+
+
 def _decide(layer_id: str, reader: TileReader) -> Admission | None:
     tile_set = reader.layer(layer_id)
     if tile_set is None or not record.is_served(tile_set.resource_id):

@@ -136,4 +136,25 @@ $$;
 COMMENT ON FUNCTION hdxjobs.renew_shares_v1(text [])
 IS 'Let what is shared of these resources be shared for 10 minutes from now; how many they are';
 
+CREATE OR REPLACE FUNCTION hdxjobs_public.layers()
+RETURNS TABLE (layer text, tilejson jsonb)
+LANGUAGE sql
+STABLE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+SELECT 'layer_' || l.layer_id, hdxjobs.tilejson_v1(l)
+FROM hdxjobs.layer AS l
+INNER JOIN hdxjobs.resource AS r ON l.resource_id = r.resource_id AND l.generation = r.live_gen
+WHERE r.shared AND r.shared_until > now() AND l.published_at IS NOT NULL AND r.tombstone_gen < l.generation
+ORDER BY l.layer_id;
+$$;
+
+COMMENT ON FUNCTION hdxjobs_public.layers()
+IS 'The layers that are shared now: the function of each, and its TileJSON';
+
+REVOKE ALL ON FUNCTION hdxjobs_public.layers() FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION hdxjobs_public.layers() TO hdxjobs_public;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA hdxjobs FROM PUBLIC;
