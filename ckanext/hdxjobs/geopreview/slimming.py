@@ -7,8 +7,10 @@ the rest need not travel.  The result is the same: what such simplifying keeps, 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import shapely
 
 from ckanext.hdxjobs.geopreview.cutting import FEWEST, Kind, Parts, joined, offsets
@@ -26,6 +28,9 @@ FEW = 1_000
 MANY = 10_000
 COARSER = 4
 COARSER_ROUNDS = 5
+#: Vertices of a line that is simplified as a whole, and of its runs where it is longer: GEOS goes down a step on its
+#: stack for each tooth of a saw, and looks at all the others there.
+LONGEST_LINE, RUN = 10_000, 1_000
 
 
 def slim(parts: Parts, unit: float) -> Parts:
@@ -117,7 +122,7 @@ def _simplified(parts: Parts, shape: Ints, tolerance: Floats) -> Parts:
     again: Ints = np.arange(len(parts))
     most = tolerance.min() * COARSER**COARSER_ROUNDS
     while len(again):
-        lines[again] = shapely.simplify(lines[again], tolerance[again], preserve_topology=False)
+        lines[again] = _thinned(lines[again], tolerance[again])
         lengths = shapely.get_num_coordinates(lines)
         drawn = lengths >= FEWEST[parts.kind]
         tolerance = tolerance * COARSER
@@ -125,6 +130,26 @@ def _simplified(parts: Parts, shape: Ints, tolerance: Floats) -> Parts:
         again = np.flatnonzero(too_large & drawn & (tolerance <= most))
     starts = offsets(shapely.get_num_coordinates(lines).astype(np.int64))
     return replace(parts, xy=shapely.get_coordinates(lines), starts=starts)
+
+
+def _thinned(lines: npt.NDArray[Any], tolerance: Floats) -> npt.NDArray[Any]:
+    """Lines after Douglas and Peucker; long ones run by run first, and then once more as a whole."""
+    thin = lines.copy()
+    for place in np.flatnonzero(shapely.get_num_coordinates(lines) > LONGEST_LINE):
+        thin[place] = _in_runs(lines[place], tolerance[place])
+    short = shapely.get_num_coordinates(thin) <= LONGEST_LINE
+    thin[short] = shapely.simplify(thin[short], tolerance[short], preserve_topology=False)
+    return thin
+
+
+def _in_runs(line: shapely.LineString, tolerance: float) -> shapely.LineString:
+    xy = shapely.get_coordinates(line)
+    # Where a run ends, the next one begins.
+    at = np.sort(np.concatenate([np.arange(len(xy)), np.arange(RUN, len(xy) - 1, RUN)]))
+    runs = shapely.linestrings(xy[at], indices=np.arange(len(at)) // (RUN + 1))
+    thin = shapely.simplify(runs, tolerance, preserve_topology=False)
+    left, run = shapely.get_coordinates(thin, return_index=True)
+    return shapely.LineString(left[np.append(True, run[1:] == run[:-1])])
 
 
 def _sides(parts: Parts) -> tuple[Floats, Floats]:
