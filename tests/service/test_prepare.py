@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import replace
 
 import mapbox_vector_tile
@@ -97,6 +98,30 @@ def test_a_heavy_tile_is_stored_and_the_ones_below_are_not(imported):
     assert info(result)[0] == "stored"
     states = {info(result, 14, x, 8000)[0] for x in range(8000, 8010)}
     assert states == {"live"}
+
+
+def test_a_stored_tile_has_its_gzip_copy(imported):
+    result = imported(crowd(), budget=SMALL)
+    tile_set = result.tile_sets[0]
+    ask = "SELECT mvt, state, is_packed FROM hdxjobs.tile_v3(%s, 1, 0, 0, 0, NULL, %s)"
+    ((plain, state, is_packed),) = result.geo.rows(ask, tile_set.layer_id, False)
+    assert (state, is_packed) == ("stored", False)
+    ((packed, state, is_packed),) = result.geo.rows(ask, tile_set.layer_id, True)
+    assert (state, is_packed) == ("stored", True)
+    assert gzip.decompress(bytes(packed)) == bytes(plain)
+    assert result.tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0).content == bytes(packed)
+
+
+def test_tiles_that_an_older_release_stored_are_served_once_the_schema_is_brought_up_to_date(geo, imported):
+    result = imported(crowd(), budget=SMALL)
+    tile_set = result.tile_sets[0]
+    before = result.tile()
+    geo.rows(f"ALTER TABLE hdxjobs.s{result.tables[0].table_name[1:]} DROP COLUMN packed; SELECT 1")
+    with pytest.raises(errors.PoolBusy, match="ckan hdxjobs init-db"):
+        result.tile()
+    db.init(geo.admin, loader_url=geo.loader, tiles_url=geo.tiles)
+    assert result.tile() == before
+    assert result.tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0).state == "stored"
 
 
 @pytest.mark.parametrize("zoom", [0, 1, 2, 3, 4])
