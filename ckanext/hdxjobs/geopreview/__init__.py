@@ -27,7 +27,8 @@ driver can open, in UTF-8); ``rows``, ``transfer`` (binary COPY); ``outline``, `
 (the words of the status and of old clients); ``preview``, ``db`` (the two databases); ``translate``, ``child``
 and ``launcher`` (readers as the parent sees them), ``check`` (their state), ``lock``; ``gate``, ``rights`` and
 ``recent`` (who may see a layer), ``credits`` (whose data it is), ``sharing`` (what tile servers have), ``cql`` and ``cql_text`` (which of its
-features), ``flights`` and ``shelf`` (a tile is made once for all who ask), ``packing`` (gzip copies of stored tiles);
+features), ``flights`` and ``shelf`` (a tile is made once for all who ask), ``packing`` (gzip copies of stored tiles), ``sketch`` (large shapes
+until they are prepared);
 ``tally``, ``footfall``, ``footprints``, ``demand`` (who asks for which tiles, counted, kept and told); ``rules``,
 ``formats``, ``remedies``, ``verdicts``, ``values``.
 """
