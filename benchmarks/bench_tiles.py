@@ -1,6 +1,6 @@
 """Tiles of heavy layers beside other servers: ./dev bench tiles writes benchmarks/tiles.md and tiles.svg.
 
-    ./dev bench tiles, or python -m benchmarks.bench_tiles [--small] [--only NAME]
+    ./dev bench tiles, or python -m benchmarks.bench_tiles [--small | --only NAME | --file PATH]
 
 Each layer is a file. ogr2ogr loads it for Martin and tipg, our import for us; then all are asked for the
 same tiles, one after the other and by eight clients.  Ours are asked for in PostGIS, and through the same
@@ -124,18 +124,19 @@ def main(arguments: list[str]) -> None:
     layers = SMALL if small else FULL
     if "--only" in arguments:
         layers = tuple(each for each in FULL if each.name == arguments[arguments.index("--only") + 1])
-    found = []
+    if "--file" in arguments:
+        file = Path(arguments[arguments.index("--file") + 1]).resolve()
+        layers = (Wanted("file", file.name, "file", member=str(file)),)
+    found, whole = [], layers in (SMALL, FULL)
     with scratch() as (loader, reads):
         run(as_admin(loader), f"CREATE SCHEMA {tile_servers.SCHEMA}")
         for wanted in layers:
             with step(wanted.title) as it:
                 found.append(measure(wanted, loader, reads))
                 it.note(tile_report.short(found[-1]))
-        with step("200 tiny layers"):
-            tiny = tile_tiny.measure(10 if small else 200, loader, reads, as_admin(loader))
-    with step("Through CKAN"):
-        through_ckan = tile_site.measure()
-    lines = tile_report.write(found, tiny, through_ckan, keep=not small and "--only" not in arguments)
+        tiny = tile_tiny.measure(10 if small else 200, loader, reads, as_admin(loader)) if whole else None
+    through_ckan = tile_site.measure() if whole else {}
+    lines = tile_report.write(found, tiny, through_ckan, keep=layers is FULL)
     for line in lines:
         say(line)
 

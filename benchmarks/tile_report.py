@@ -43,10 +43,10 @@ def short(found: Found) -> str:
 
 
 def write(
-    found: Sequence[Found], tiny: Tiny, through_ckan: Mapping[str, Through], *, keep: bool
+    found: Sequence[Found], tiny: Tiny | None, through_ckan: Mapping[str, Through], *, keep: bool
 ) -> list[str]:
     """Write the page and the plot; the lines that say what is wanted and what was found."""
-    wanted = [*_promises(found), *_tiny(tiny), *_ckan(through_ckan)]
+    wanted = [*_promises(found), *(_tiny(tiny) if tiny else ()), *_ckan(through_ckan)]
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d")
     texts = [
         INTRODUCTION.format(when=now, machine=report.machine()),
