@@ -18,9 +18,8 @@ from ckan import model
 from ckanext.hdxjobs import config, shell, tilestats
 from ckanext.hdxjobs.analytics import job as analytics
 from ckanext.hdxjobs.errors import PreviewError
-from ckanext.hdxjobs.geopreview import check, db, hooks, mirror, record, sweep
-from ckanext.hdxjobs.geopreview.preview import CLOCK, PREVIEW, engine, needs_migration
-from ckanext.hdxjobs.geopreview.values import State
+from ckanext.hdxjobs.geopreview import backlog, check, db, hooks, mirror, record, survey, sweep
+from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine, needs_migration
 from ckanext.hdxjobs.messages import ENGLISH
 
 #: What a sweep did, in words.
@@ -117,26 +116,24 @@ def status(resource_id: str | None) -> None:
     if resource_id:
         click.echo(json.dumps(record.told(_row(resource_id), ENGLISH), indent=2, ensure_ascii=False))
         return
-    counted = sa.select(PREVIEW.c.state, sa.func.count()).group_by(PREVIEW.c.state)
-    waiting = sa.select(CLOCK - sa.func.min(PREVIEW.c.queued_at)).where(PREVIEW.c.state == State.QUEUED.value)
-    with engine().connect() as connection:
-        counts = {row[0]: row[1] for row in connection.execute(counted)}
-        waited = connection.execute(waiting).scalar_one()
-    for state in State:
-        click.echo(f"{state.value:12} {counts.get(state.value, 0)}")
-    if waited is not None:
-        click.echo(f"The oldest has waited {timedelta(seconds=int(waited.total_seconds()))}")
+    counts = backlog.counts()
+    waited_s = backlog.queue(silent_s=sweep.SILENT_S).oldest_s
+    for state, count in counts.items():
+        click.echo(f"{state.value:12} {count}")
+    if waited_s is not None:
+        click.echo(f"The oldest has waited {timedelta(seconds=int(waited_s))}")
 
 
 @hdxjobs.command("check")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def check_(as_json: bool) -> None:
-    """Tell whether the map database, the reader of files and its sandbox are in order; exit code 1 if not."""
+    """Tell whether databases, queues, workers, disks and the reader are in order; exit code 1 if not.
+
+    Run it on the machine of a worker: there the reader and its sandbox matter.
+    """
     settings = config.geo_settings()
-    wanted = check.Wanted(
-        settings.loader_url, settings.sandbox, settings.reader, settings.reader_memory_bytes
-    )
-    findings = check.run(wanted)
+    wanted = check.Wanted(settings.sandbox, settings.reader, settings.reader_memory_bytes)
+    findings = survey.run() + check.run(wanted)
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:

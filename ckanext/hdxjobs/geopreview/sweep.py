@@ -31,6 +31,8 @@ YOUNG_S = 300
 BATCH = 1000
 #: Seconds between two sweeps by workers, all of them together.
 SOMETIMES_S = 30
+#: What the end of a round is noted as, for those who ask when it last was.
+SWEPT = "sweep"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def run() -> Swept:
     shared, unshared = sharing.reconcile(settings.loader_url)
     retired = _retire(settings.loader_url)
     tables = publish.drop_old(dsn=settings.loader_url, grace_s=GRACE_S)
+    queues.note(SWEPT)
     return Swept(rung, lost, orphans, retired, tables, folders, shared, unshared)
 
 
