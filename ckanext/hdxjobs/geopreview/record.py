@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable
+from dataclasses import asdict
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -27,7 +28,7 @@ from ckanext.hdxjobs.geopreview.preview import (
     stamp,
     write,
 )
-from ckanext.hdxjobs.geopreview.values import State
+from ckanext.hdxjobs.geopreview.values import Notice, State
 from ckanext.hdxjobs.messages import Language
 
 log = logging.getLogger(__name__)
@@ -143,6 +144,27 @@ def drop(connection: Connection, resource_ids: Collection[str], *, for_good: boo
         .returning(PREVIEW.c.resource_id)
     )
     return list(connection.execute(statement).scalars())
+
+
+def lock_unfinished(connection: Connection, resource_id: str) -> Row | None:
+    """The row of a preview that waits or runs, locked; None when there is none."""
+    unfinished = PREVIEW.c.state.in_([State.QUEUED.value, State.RUNNING.value, State.RETRYING.value])
+    query = sa.select(PREVIEW).where(PREVIEW.c.resource_id == resource_id, unfinished).with_for_update()
+    return connection.execute(query).mappings().one_or_none()
+
+
+def withdraw(connection: Connection, row: Row) -> None:
+    """A preview is not made after all; the layers that are served stay.
+
+    Its file counts as tried: saving it again asks for nothing.
+    """
+    values = blank() | {
+        "state": State.READY.value,
+        "finished_at": CLOCK,
+        "notices": [asdict(Notice("cancelled"))],
+        "shape_info": legacy.withdrawn(row["shape_info"]),
+    }
+    connection.execute(PREVIEW.update().where(PREVIEW.c.resource_id == row["resource_id"]).values(**values))
 
 
 def unring(resource_ids: Iterable[str]) -> None:

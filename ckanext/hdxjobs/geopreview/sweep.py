@@ -6,6 +6,7 @@ Stateless and safe to run many times at once: each change checks again what was 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import redis
@@ -117,19 +118,17 @@ def _retire(dsn: str) -> int:
     return len(rows)
 
 
-def purge_orphans(*, dry_run: bool) -> list[str]:
-    """Drop the tables of resources that have no preview any more, whoever left them; their ids.
+def purge_orphans(*, dry_run: bool) -> Iterator[str]:
+    """Drop the tables of resources that have no preview any more, whoever left them; their ids, one by one.
 
     :raises PreviewError: the map database is away
     """
     dsn = config.geo_settings().loader_url
-    orphans = []
     for resource_id in sorted(publish.resource_ids(dsn)):
         row = record.find(resource_id)
         if row is not None and row["state"] != State.DELETED.value:
             continue
-        orphans.append(resource_id)
         if not dry_run:
             newest = publish.newest(resource_id=resource_id, dsn=dsn)
             publish.retire(resource_id=resource_id, generation=newest, dsn=dsn)
-    return orphans
+        yield resource_id
