@@ -119,7 +119,9 @@ def _forget(admin: str) -> None:
     connection = psycopg2.connect(admin)
     connection.autocommit = True
     with connection.cursor() as cursor:
-        cursor.execute("SELECT schemaname, tablename FROM pg_tables WHERE tablename ~ '^([lsp]_.*_g1|peer)$'")
+        cursor.execute(
+            "SELECT schemaname, tablename FROM pg_tables WHERE tablename ~ '^([klsp]_.*_g1|peer)$'"
+        )
         for schema, name in cursor.fetchall():
             cursor.execute(f'DROP TABLE "{schema}"."{name}"')
         cursor.execute("DELETE FROM hdxjobs.layer")

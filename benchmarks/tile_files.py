@@ -25,9 +25,9 @@ class Wanted:
     """A layer to measure.
 
     :ivar name: of its file and its table
-    :ivar kind: of a query of tile_files.sql; or "npm", "tiny"
+    :ivar kind: of a query of tile_files.sql; or "npm", or "file" of somebody
     :ivar count: features (vertices of the giant)
-    :ivar package, member: where it is in the npm registry
+    :ivar package, member: where it is in the npm registry; the file's path
     :ivar has_peers: whether other servers are asked too
     :ivar peers_see: tiles that these are asked for at most
     """
@@ -48,6 +48,8 @@ def path(wanted: Wanted, dsn: str) -> Path:
 
     :param dsn: a database in which it can be made
     """
+    if wanted.kind == "file":
+        return Path(wanted.member)
     suffix = ".geojson" if wanted.kind == "npm" and not wanted.layer else ".fgb"
     file = FOLDER / f"{wanted.name}{suffix}"
     if not file.exists():

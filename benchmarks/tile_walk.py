@@ -18,7 +18,7 @@ Ask = Callable[[Place], bytes]
 TILES, DEEPEST = 500, 16
 HALF_WORLD_M = 20037508.342789244
 #: Seconds after which a tile is given up, and after which no more are asked for.
-PATIENCE_S, ENOUGH_S = 60, 45
+PATIENCE_S, ENOUGH_S = 60, 25
 CLIENTS, CLIENTS_S = 8, 8
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import psycopg2
 import pytest
 import shapely
-from conftest import AMPLE
+from conftest import AMPLE, decode
 from makers import feature, geojson, point, towns
 from shapely.geometry import mapping
 
 from ckanext.hdxjobs import errors
-from ckanext.hdxjobs.geopreview import bake, db, load, prepare, publish, pyramid, transfer
+from ckanext.hdxjobs.geopreview import bake, db, load, prepare, publish, pyramid, rules, transfer
 from ckanext.hdxjobs.geopreview.pyramid import Budget
 
 #: So small that a few hundred features make tiles heavy.
@@ -292,7 +292,7 @@ def test_a_large_layer_shows_a_sample_before_it_is_prepared(published, geo):
 def test_killed_on_the_way_the_layer_serves_as_before_and_can_be_prepared_again(
     published, geo, tile_reader, monkeypatch, step
 ):
-    (tile_set,) = published(geojson(feature(star(6_000))))
+    (tile_set,) = published(geojson(*(feature(star(2_400, seed=seed)) for seed in (1, 2))))
     before = tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0)
     with monkeypatch.context() as patch:
         patch.setattr(bake.Oven, step, _die)
@@ -302,6 +302,42 @@ def test_killed_on_the_way_the_layer_serves_as_before_and_can_be_prepared_again(
     (made,) = prepare.prepare([tile_set], dsn=geo.loader, budget=SMALL)
     assert made.tiles > 0
     assert tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0)
+
+
+def test_a_large_shape_is_left_out_of_previews_until_it_is_there_in_rough(
+    published, tile_reader, geo, monkeypatch
+):
+    whole = star(60_000)
+    (tile_set,) = published(geojson(feature(whole, name="large"), feature(point(100, 50), name="small")))
+    early = tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0)
+    assert (early.state, [item["properties"]["name"] for item in decode(early.body)]) == (
+        "preview",
+        ["small"],
+    )
+    monkeypatch.setattr(bake.Oven, "bake", _die)
+    with pytest.raises(KeyboardInterrupt):
+        prepare.prepare([tile_set], dsn=geo.loader, budget=SMALL)
+    rough = tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0)
+    large, small = decode(rough.body)
+    assert (rough.state, small["properties"]["name"], large["properties"]["name"]) == (
+        "preview",
+        "small",
+        "large",
+    )
+    ((true_area,),) = geo.rows(
+        f"SELECT ST_Area(hdx_geom) FROM hdxjobs.{rules.table_name(tile_set.layer_id, 1)} WHERE hdx_fid = 0"
+    )
+    unit_m = pyramid.unit_m(0)
+    assert shapely.geometry.shape(large["geometry"]).area * unit_m**2 == pytest.approx(true_area, rel=0.02)
+
+
+def test_sketches_go_with_their_layer(published, geo, monkeypatch):
+    (tile_set,) = published(geojson(feature(star(60_000))))
+    prepare.prepare([tile_set], dsn=geo.loader, budget=SMALL)
+    name = rules.sketches_name(rules.table_name(tile_set.layer_id, 1))
+    assert geo.rows("SELECT 1 FROM pg_tables WHERE tablename = %s", name)
+    publish.retire(resource_id=tile_set.resource_id, generation=1, dsn=geo.loader)
+    assert not geo.rows("SELECT 1 FROM pg_tables WHERE tablename = %s", name)
 
 
 def _die(*args, **kw):

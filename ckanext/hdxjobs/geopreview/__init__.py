@@ -28,7 +28,8 @@ driver can open, in UTF-8); ``rows``, ``transfer`` (binary COPY); ``outline``, `
 and ``launcher`` (readers as the parent sees them), ``lock``;
 ``check`` (their state), ``probes``, ``survey`` (the state of all else), ``backlog`` (what waits, runs and failed); ``gate``, ``rights`` and
 ``recent`` (who may see a layer), ``credits`` (whose data it is), ``sharing`` (what tile servers have), ``cql`` and ``cql_text`` (which of its
-features), ``flights`` and ``shelf`` (a tile is made once for all who ask), ``packing`` (gzip copies of stored tiles);
+features), ``flights`` and ``shelf`` (a tile is made once for all who ask), ``packing`` (gzip copies of stored tiles), ``sketch`` (large shapes
+until they are prepared);
 ``tally``, ``footfall``, ``footprints``, ``demand`` (who asks for which tiles, counted, kept and told); ``rules``,
 ``formats``, ``remedies``, ``verdicts``, ``values``.
 """

@@ -26,6 +26,7 @@ from ckanext.hdxjobs.geopreview.cutting import Parts
 from ckanext.hdxjobs.geopreview.descent import Fate
 from ckanext.hdxjobs.geopreview.hands import Hands, hired
 from ckanext.hdxjobs.geopreview.pyramid import Boxes, Budget, Crowd, Flags, Ints
+from ckanext.hdxjobs.geopreview.sketch import Sketches
 from ckanext.hdxjobs.geopreview.values import TileSet
 
 log = logging.getLogger(__name__)
@@ -170,6 +171,8 @@ class _Preparation:
         walk = pyramid.walkers(boxes, self._budget)
         with self._connection:
             parts = self._fetch(hands.cursors[0], boxes, walk)
+        with self._connection:
+            Sketches(self._name).store(hands.cursors[0], boxes, parts)
         most = 2 * self._budget.rows
         oven = Oven(hands, self._table, self._stored, self._pieces, boxes, properties, most)
         self._tell(0.2)

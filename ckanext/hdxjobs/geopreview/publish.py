@@ -248,7 +248,12 @@ def _drop(connection: extensions.connection, table_names: Sequence[str]) -> int:
         try:
             with connection, connection.cursor() as cursor:
                 cursor.execute(db.query("lock_timeout"))
-                for each in (rules.stored_name(name), rules.pieces_name(name), name):
+                for each in (
+                    rules.stored_name(name),
+                    rules.pieces_name(name),
+                    rules.sketches_name(name),
+                    name,
+                ):
                     cursor.execute(db.query("drop_table", table=db.table(each)))
                 cursor.execute(db.query("forget_table"), {"table_name": name})
         except psycopg2.errors.LockNotAvailable:

@@ -124,6 +124,11 @@ def stored_name(table: str) -> str:
     return f"s{table[1:]}"
 
 
+def sketches_name(table: str) -> str:
+    """The table of a layer's large shapes in rough, beside the layer's own."""
+    return f"k{table[1:]}"
+
+
 def pieces_name(table: str) -> str:
     """The table of pieces of a layer's large shapes, beside the layer's own."""
     return f"p{table[1:]}"

@@ -313,6 +313,27 @@ CREATE TABLE {pieces} (cell bigint NOT NULL, fid bigint NOT NULL, shape geometry
 -- Coordinates hardly get smaller, and trying costs more than writing them.
 ALTER TABLE {pieces} ALTER shape SET STORAGE EXTERNAL;
 
+-- name: sketch_tables
+CREATE TEMP TABLE hdx_sketch (fid bigint, shape geometry);
+DROP TABLE IF EXISTS {sketches};
+CREATE TABLE {sketches} (LIKE {table});
+
+-- name: no_rows
+SELECT * FROM {table} LIMIT 0;
+
+-- name: fill_sketches
+INSERT INTO {sketches}
+SELECT {columns}
+FROM {table} AS l
+INNER JOIN hdx_sketch AS k ON l.hdx_fid = k.fid;
+
+-- name: note_sketches
+UPDATE hdxjobs.layer SET
+    has_sketches = true,
+    preview_row_bytes = %(shape_bytes)s
+        + pg_relation_size(format('hdxjobs.%%I', table_name)::regclass, 'main') / greatest(feature_count, 1)
+WHERE table_name = %(table_name)s;
+
 -- name: index_fid
 CREATE INDEX IF NOT EXISTS {index} ON {table} (hdx_fid);
 

@@ -53,6 +53,12 @@ ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS prepare_share real NOT NULL D
 
 ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS prepare_attempts integer NOT NULL DEFAULT 0;
 
+ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS has_sketches boolean NOT NULL DEFAULT false;
+
+ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS preview_row_bytes real;
+
+COMMENT ON COLUMN hdxjobs.layer.has_sketches IS 'Whether large shapes are there in rough, for previews, in the table named with k_ for l_';
+COMMENT ON COLUMN hdxjobs.layer.preview_row_bytes IS 'Bytes of a row without a sketch, on average; NULL: there are no sketches';
 COMMENT ON COLUMN hdxjobs.layer.prepared_at IS 'NULL until every tile is known to be stored or cheap; tiles are previews till then';
 COMMENT ON COLUMN hdxjobs.layer.prepare_share IS 'How much of preparing is done, 0 to 1';
 COMMENT ON COLUMN hdxjobs.layer.prepare_attempts IS 'How often preparing was begun; it is given up after some';

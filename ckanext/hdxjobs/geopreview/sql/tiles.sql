@@ -186,8 +186,32 @@ $$;
 COMMENT ON FUNCTION hdxjobs.kinds_v1(geometry)
 IS 'The points, the lines and the polygons of a collection; any other shape as it is';
 
+-- Features that are read whole from a table like the layer's: a part of hdxjobs.tile_source_v1.
+CREATE OR REPLACE FUNCTION hdxjobs.whole_features_v1(
+    layer hdxjobs.layer, source text, only_those text, lean boolean, condition text
+)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+SELECT format(
+    'SELECT hdx_fid, CASE WHEN ST_Dimension(%1$s) = 0 THEN ST_AsMVTGeom(%1$s, $1, 4096, 64, true)'
+    ' ELSE hdxjobs.tile_shape_v2(%1$s, $1, $3, $3, $3) END AS hdx_shape %3$s'
+    ' FROM (SELECT * FROM hdxjobs.%4$s WHERE hdx_geom && $2 %5$s AND (%6$s) LIMIT $5) AS whole %2$s',
+    CASE WHEN mixed.kinds THEN 'kind.shape' ELSE 'hdx_geom' END,
+    CASE WHEN mixed.kinds THEN 'CROSS JOIN LATERAL hdxjobs.kinds_v1(hdx_geom) AS kind (shape)' ELSE '' END,
+    hdxjobs.tile_properties_v2(layer.fields, lean), source, only_those, condition
+)
+FROM (SELECT layer.geometry_type IN ('Geometry', 'GeometryCollection') AS kinds) AS mixed;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.whole_features_v1(hdxjobs.layer, text, text, boolean, text)
+IS 'SQL of features that are read whole; source: a quoted table of the schema, with its TABLESAMPLE clause; only_those: "" or "AND ..."';
+
 -- Where a layer's features for one tile come from: SQL with $1 tile, $2 its margin included, $3 unit, $4 keys of the
--- tile and those above it, $5 most rows.
+-- tile and those above it, $5 most rows.  Before a layer is prepared, large shapes are never read: there are
+-- sketches of them, or not yet.
 CREATE OR REPLACE FUNCTION hdxjobs.tile_source_v1(layer hdxjobs.layer, sample text, lean boolean, condition text)
 RETURNS text
 LANGUAGE sql
@@ -195,26 +219,32 @@ IMMUTABLE
 PARALLEL SAFE
 AS $$
 SELECT
-    format(
-        'SELECT hdx_fid, CASE WHEN ST_Dimension(%1$s) = 0 THEN ST_AsMVTGeom(%1$s, $1, 4096, 64, true)'
-        ' ELSE hdxjobs.tile_shape_v2(%1$s, $1, $3, $3, $3) END AS hdx_shape %3$s'
-        ' FROM (SELECT * FROM hdxjobs.%4$I %5$s WHERE hdx_geom && $2 %6$s AND (%7$s) LIMIT $5) AS whole %2$s',
-        CASE WHEN mixed.kinds THEN 'kind.shape' ELSE 'hdx_geom' END,
-        CASE WHEN mixed.kinds THEN 'CROSS JOIN LATERAL hdxjobs.kinds_v1(hdx_geom) AS kind (shape)' ELSE '' END,
-        hdxjobs.tile_properties_v2(layer.fields, lean), layer.table_name, sample,
-        CASE WHEN layer.prepared_at IS NOT NULL AND layer.pieces > 0 THEN 'AND NOT hdx_walk' ELSE '' END, condition
+    hdxjobs.whole_features_v1(
+        layer, format('%I %s', layer.table_name, sample),
+        CASE
+            WHEN layer.prepared_at IS NOT NULL AND layer.pieces > 0 THEN 'AND NOT hdx_walk'
+            WHEN layer.prepared_at IS NOT NULL THEN ''
+            WHEN layer.has_sketches THEN format('AND hdx_fid NOT IN (SELECT hdx_fid FROM hdxjobs.%I)', 'k' || substr(layer.table_name, 2))
+            ELSE 'AND pg_column_size(hdx_geom) < 80000'
+        END,
+        lean, condition
     )
-    || CASE WHEN layer.prepared_at IS NOT NULL AND layer.pieces > 0 THEN format(
-        ' UNION ALL SELECT hdx_fid, hdxjobs.tile_shape_v2(shape, $1, $3, $3, $3) AS hdx_shape %s'
-        ' FROM (SELECT fid, shape FROM hdxjobs.%I WHERE cell = ANY($4) AND shape && $2 LIMIT $5) AS piece'
-        ' INNER JOIN hdxjobs.%I ON hdx_fid = fid WHERE (%s)',
-        hdxjobs.tile_properties_v2(layer.fields, lean), 'p' || substr(layer.table_name, 2), layer.table_name, condition
-    ) ELSE '' END
-FROM (SELECT layer.geometry_type IN ('Geometry', 'GeometryCollection') AS kinds) AS mixed;
+    || CASE
+        WHEN layer.prepared_at IS NOT NULL AND layer.pieces > 0 THEN format(
+            ' UNION ALL SELECT hdx_fid, hdxjobs.tile_shape_v2(shape, $1, $3, $3, $3) AS hdx_shape %s'
+            ' FROM (SELECT fid, shape FROM hdxjobs.%I WHERE cell = ANY($4) AND shape && $2 LIMIT $5) AS piece'
+            ' INNER JOIN hdxjobs.%I ON hdx_fid = fid WHERE (%s)',
+            hdxjobs.tile_properties_v2(layer.fields, lean), 'p' || substr(layer.table_name, 2), layer.table_name, condition
+        )
+        WHEN layer.prepared_at IS NULL AND layer.has_sketches THEN
+            ' UNION ALL '
+            || hdxjobs.whole_features_v1(layer, format('%I', 'k' || substr(layer.table_name, 2)), '', lean, condition)
+        ELSE ''
+    END;
 $$;
 
 COMMENT ON FUNCTION hdxjobs.tile_source_v1(hdxjobs.layer, text, boolean, text)
-IS 'SQL of the features in a tile: those that are read whole, and pieces of the others; sample: "" or a TABLESAMPLE clause; condition: SQL of hdxjobs.filter_v1';
+IS 'SQL of the features in a tile: those that are read whole, and pieces or sketches of the others; sample: "" or a TABLESAMPLE clause; condition: SQL of hdxjobs.filter_v1';
 
 -- How many rows the planner expects in a box: microseconds, whatever the table's size.
 CREATE OR REPLACE FUNCTION hdxjobs.estimate_v1(table_name text, box geometry)
@@ -294,7 +324,10 @@ BEGIN
     IF expected > max_rows THEN
         expected := hdxjobs.estimate_v1(layer.table_name, ST_TileEnvelope(z, x, y));
     END IF;
-    row_bytes := pg_table_size(format('hdxjobs.%I', layer.table_name)::regclass) / greatest(layer.feature_count, 1);
+    row_bytes := coalesce(
+        layer.preview_row_bytes,
+        pg_table_size(format('hdxjobs.%I', layer.table_name)::regclass) / greatest(layer.feature_count, 1)
+    );
     most := greatest(least(max_rows, max_bytes / greatest(row_bytes, 1)), 1);
     sampled := expected > most;
     IF sampled AND expected * 5 > layer.feature_count THEN
@@ -302,6 +335,8 @@ BEGIN
     END IF;
     SELECT t.mvt, t.dropped INTO mvt, dropped
     FROM hdxjobs.live_tile_v1(layer, z, x, y, sample, most, condition) AS t;
+    -- Large shapes may be missing, or be there in rough.
+    sampled := sampled OR layer.geometry_type NOT IN ('Point', 'MultiPoint');
 END;
 $$;
 
