@@ -88,9 +88,10 @@ def test_nothing_is_cancelled_where_nothing_is_under_way(layer: dict[str, Any], 
 
 
 def test_the_map_of_before_stays_and_says_that_it_is_not_the_newest(
-    renewed: dict[str, Any], call: Call, run: Call, app: Any
+    renewed: dict[str, Any], call: Call, run: Call, row: Call, app: Any
 ) -> None:
     run("cancel", renewed["resource_id"])
+    assert [notice["code"] for notice in row(renewed["resource_id"])["notices"]] == ["cancelled"]
     status = call("hdx_geopreview_status", id=renewed["resource_id"])
     assert (status["state"], [layer["tiles"] for layer in status["layers"]]) == ("ready", [renewed["tiles"]])
     assert "stopped the making of a newer map" in status["warnings"][0]
