@@ -47,6 +47,7 @@ SUITES = (
     Suite("service", servers=True, processes=2),
     Suite("ckan", servers=True, ckan=True),
     Suite("browser", servers=True, ckan=True, browser=True),
+    Suite("chaos", servers=True),
 )
 NAMES = ("lint", *(suite.name for suite in SUITES))
 
