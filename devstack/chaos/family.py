@@ -57,6 +57,13 @@ def descendants() -> list[Process]:
     return found
 
 
+def has_open(pid: int, folder: Path) -> bool:
+    """Whether a process holds something inside a folder open."""
+    with suppress(OSError):  # gone meanwhile
+        return any(folder in file.readlink().parents for file in Path(f"/proc/{pid}/fd").iterdir())
+    return False
+
+
 def command(pid: int) -> str:
     """A process's command line, shortened."""
     with suppress(OSError):

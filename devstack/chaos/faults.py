@@ -70,7 +70,7 @@ def worker_killed(grounds: Grounds, chance: random.Random) -> Iterator[str]:
 
 
 def horse_killed(grounds: Grounds, chance: random.Random) -> Iterator[str]:
-    horse = _prey(grounds.horses, chance)
+    horse = _prey(grounds.busy_horses, chance)
     yield _killed("a work horse", horse)
 
 
@@ -83,13 +83,13 @@ def reader_killed(grounds: Grounds, chance: random.Random) -> Iterator[str]:
 
 def horse_frozen(grounds: Grounds, chance: random.Random) -> Iterator[str]:
     """Sometimes long enough to be taken for dead: then it wakes up as one too many."""
-    horse = _prey(grounds.horses, chance)
+    horse = _prey(grounds.busy_horses, chance)
     if horse is None:
         yield "no work horse to freeze"
         return
     _send(horse, signal.SIGSTOP)
     yield f"work horse {horse.pid} frozen"
-    time.sleep(chance.choice((0, 8)))
+    time.sleep(chance.choice((0, 9, 9)))
     _send(horse, signal.SIGCONT)
 
 
@@ -133,6 +133,7 @@ FAULTS: tuple[Fault, ...] = (
     horse_killed,
     horse_killed,
     reader_killed,
+    horse_frozen,
     horse_frozen,
     sweep_killed,
     redis_frozen,

@@ -92,6 +92,10 @@ class Grounds(Site):
     def horses(self) -> list[family.Process]:
         return family.horses(self.pid(name) for name in WORKERS if name in self.running)
 
+    def busy_horses(self) -> list[family.Process]:
+        """Those that have begun; a work folder of its own is what an import has first."""
+        return [horse for horse in self.horses() if family.has_open(horse.pid, self.work_folder)]
+
     def ask_ckan(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         return outbox.run(self.ckan_url, statement, parameters)
 
