@@ -17,6 +17,7 @@ from devstack.steps import say, wait_for
 PUBLISHERS = 3
 #: Seconds in which all must have found its end once the faults are over.
 SETTLING_S = 180
+FIRST = "SELECT 1 FROM hdxjobs_preview WHERE state = 'ready' LIMIT 1"
 #: Ends of a good file that faults can bring about: they are named, and asking again makes it ready.
 GIVEN_UP = frozenset({"internal", "reader-crashed", "too-much-memory"})
 
@@ -74,8 +75,11 @@ def _make_trouble(grounds: Grounds, minutes: float, seed: int, log: Log) -> tupl
     over, notes = threading.Event(), Notes()
     publishers = [Publisher(number, seed, grounds, notes, over) for number in range(1, PUBLISHERS + 1)]
     trouble = faults.Trouble(seed, grounds, over, log)
-    for thread in (*publishers, trouble):
-        thread.start()
+    for publisher in publishers:
+        publisher.start()
+    wait_for(lambda: bool(grounds.ask_ckan(FIRST)), seconds=SETTLING_S, every=0.5)
+    log("the first map is there, so that faults meet work")
+    trouble.start()
     time.sleep(minutes * 60)
     over.set()
     for thread in (*publishers, trouble):

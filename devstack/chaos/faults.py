@@ -18,7 +18,7 @@ from devstack.own_site import until
 LASTS_S, PAUSE_S = (0.5, 3.0), (0.2, 2.0)
 
 #: Seconds in which a process that is to be killed is waited for.
-PREY_S = 3
+PREY_S = 10
 
 CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
 
