@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 
 from devstack.chaos import family
 from devstack.chaos.grounds import MAP_DATABASE, SWEEP, WORKERS, Grounds, ask_server
-from devstack.own_site import until
 
 #: Seconds that a fault lasts, and between two.
 LASTS_S, PAUSE_S = (0.5, 3.0), (0.2, 2.0)
@@ -147,14 +146,17 @@ AT_ONCE = frozenset({worker_killed, horse_killed, reader_killed, sweep_killed, m
 
 
 def _prey(
-    find: Callable[[], list[family.Process]], chance: random.Random, *, within_s: float = 1.0
+    find: Callable[[], list[family.Process]], chance: random.Random, *, within_s: float = 0.8
 ) -> family.Process | None:
     """A process at a random moment of its life; None when none was born in time."""
-    with suppress(TimeoutError):
-        until(find, seconds=PREY_S)
-        time.sleep(chance.uniform(0, within_s))
-    found = find()
-    return chance.choice(found) if found else None
+    end = time.monotonic() + PREY_S
+    while not (found := find()):
+        if time.monotonic() > end:
+            return None
+        time.sleep(0.05)
+    process = chance.choice(found)
+    time.sleep(chance.uniform(0, within_s))
+    return process
 
 
 def _killed(kind: str, process: family.Process | None) -> str:
