@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
+import sys
 import threading
 import time
 from collections import Counter, defaultdict
@@ -132,5 +134,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--minutes", type=float, default=1.0, help="how long there are faults")
     parser.add_argument("--seed", type=int, help="repeats the actions and faults of a run")
     options = parser.parse_args(arguments)
+    # So that whoever ends the run ends its programs too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     seed = random.randrange(1_000_000) if options.seed is None else options.seed
     return 0 if run(options.minutes, seed) else 1
