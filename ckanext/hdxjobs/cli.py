@@ -27,6 +27,7 @@ _SWEPT: dict[type, dict[str, str]] = {
     sweep.Swept: {
         "rung": "queued again",
         "lost": "taken back from dead workers",
+        "told": "told their resources",
         "orphans": "without a resource",
         "retired": "maps removed",
         "tables": "old tables dropped",

@@ -216,6 +216,29 @@ def lost_for_good(*, silent_s: int) -> list[Row]:
         return list(connection.execute(query).mappings())
 
 
+def untold(*, after_s: int, within_s: int, limit: int) -> list[Row]:
+    """Previews that ended a while ago without a word in the resource's extras: who was to write it died.
+
+    The moment of the newest entry tells, so that no history need be read.
+    """
+    resource = model.resource_table
+    extras = sa.func.coalesce(sa.type_coerce(resource.c.extras, sa.UnicodeText), "")
+    moment = PREVIEW.c.shape_info[-1]["timestamp"].astext
+    query = (
+        sa.select(PREVIEW)
+        .join(resource, resource.c.id == PREVIEW.c.resource_id)
+        .where(
+            PREVIEW.c.state.in_([State.READY.value, State.FAILED.value, State.UNSUPPORTED.value]),
+            PREVIEW.c.finished_at.between(_ago(within_s), _ago(after_s)),
+            resource.c.state == "active",
+            sa.func.strpos(extras, moment) == 0,
+        )
+        .limit(limit)
+    )
+    with engine().connect() as connection:
+        return list(connection.execute(query).mappings())
+
+
 def drop_orphans() -> list[str]:
     """Drop previews whose resource or dataset went away behind our back (purges, direct writes)."""
     resource, package = model.resource_table, model.package_table

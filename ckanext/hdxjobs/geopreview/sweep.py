@@ -28,6 +28,9 @@ UNHEARD_S = 60
 GRACE_S = 600
 #: Seconds in which a work folder may be there and not locked, because it is new or of an older release.
 YOUNG_S = 300
+#: Seconds after which a job that ended a preview has told its resource, or died; and in which that is looked for.
+UNTOLD_S = 60
+UNTOLD_WITHIN_S = 86_400
 #: Rows taken at a time.
 BATCH = 1000
 #: Seconds between two sweeps by workers, all of them together.
@@ -42,6 +45,7 @@ class Swept:
 
     rung: int = 0
     lost: int = 0
+    told: int = 0
     orphans: int = 0
     retired: int = 0
     tables: int = 0
@@ -57,6 +61,7 @@ def run() -> Swept:
     """
     settings = config.geo_settings()
     lost = _take_back()
+    told = _tell()
     orphans = len(record.drop_orphans())
     rung = _ring()
     folders = workplace.drop_left(settings.work_folder, older_than_s=settings.job_timeout_s, young_s=YOUNG_S)
@@ -64,7 +69,7 @@ def run() -> Swept:
     retired = _retire(settings.loader_url)
     tables = publish.drop_old(dsn=settings.loader_url, grace_s=GRACE_S)
     queues.note(SWEPT)
-    return Swept(rung, lost, orphans, retired, tables, folders, shared, unshared)
+    return Swept(rung, lost, told, orphans, retired, tables, folders, shared, unshared)
 
 
 def run_sometimes() -> None:
@@ -87,6 +92,16 @@ def _take_back() -> int:
         mirror.refresh(row["resource_id"])
         log.warning("Preview of %s: given up, its worker died %s times", row["resource_id"], row["attempt"])
     return requeued + len(hopeless)
+
+
+def _tell() -> int:
+    """Previews whose worker died between the end and telling the resource of it."""
+    rows = record.untold(after_s=UNTOLD_S, within_s=UNTOLD_WITHIN_S, limit=BATCH)
+    for row in rows:
+        if row["state"] == State.READY.value:
+            mirror.ensure_view(row["resource_id"])
+        mirror.refresh(row["resource_id"])
+    return len(rows)
 
 
 def _ring() -> int:
