@@ -129,6 +129,15 @@ def bench(names: Arguments) -> int:
     return subprocess.call([sys.executable, "-m", f"benchmarks.bench_{names[0]}"], cwd=ROOT)
 
 
+def chaos(arguments: Arguments) -> int:
+    """Break processes and servers under a site at work, and check that nothing is lost."""
+    from devstack.chaos import drill  # noqa: PLC0415 - loads parts of the extension
+
+    stack.install()
+    stack.start_servers()
+    return drill.main(arguments)
+
+
 def build_peers(_: Arguments) -> int:
     """Build the tile servers of others that tests and benchmarks run beside ours."""
     return 0 if peers.build() else 1
@@ -179,6 +188,7 @@ VERBS: dict[str, Callable[[Arguments], int]] = {
     "test": test,
     "lint": check,
     "bench": bench,
+    "chaos": chaos,
     "peers": build_peers,
     "docs": docs,
     "i18n": i18n,

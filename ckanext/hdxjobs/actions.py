@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -10,7 +11,7 @@ from ckan import model
 
 from ckanext.hdxjobs.analytics import capture, traffic
 from ckanext.hdxjobs.analytics.events import MalformedError
-from ckanext.hdxjobs.geopreview import answer, hooks, record
+from ckanext.hdxjobs.geopreview import answer, hooks, record, survey
 from ckanext.hdxjobs.geopreview.values import State
 
 #: Previews that one call lists.
@@ -176,6 +177,23 @@ def hdx_event_track(context: Any, data_dict: dict[str, Any]) -> dict[str, Any]:
     except MalformedError as error:
         raise tk.ValidationError({"properties": [str(error)]}) from error
     return {"name": kind.name, "tracked": traffic.track([event])}
+
+
+@tk.side_effect_free
+def hdxjobs_check(context: Any, data_dict: dict[str, Any]) -> dict[str, Any]:
+    """Tell whether the parts of the site that make maps are there and in order.
+
+    The reader of files and its sandbox are looked at where workers run: by ``ckan hdxjobs check``.
+
+    :returns: ok (false: somebody has to do something), and findings (part, ok, detail)
+    :rtype: dictionary
+    """
+    tk.check_access("hdxjobs_check", context, data_dict)
+    findings = survey.run()
+    return {
+        "ok": all(finding.ok for finding in findings),
+        "findings": [asdict(finding) for finding in findings],
+    }
 
 
 def _resource(resource_id: str) -> Mapping[Any, Any]:

@@ -47,3 +47,8 @@ def hdx_geopreview_list(context: Any, data_dict: dict[str, Any]) -> dict[str, An
 def hdx_event_track(context: Any, data_dict: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 CKAN's signature
     """Sysadmins only: an event says whatever its sender wants."""
     return {"success": False, "msg": tk._("Only sysadmins can track events")}
+
+
+def hdxjobs_check(context: Any, data_dict: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 CKAN's signature
+    """Sysadmins only: it tells addresses and versions."""
+    return {"success": False, "msg": tk._("Only sysadmins can check the site")}

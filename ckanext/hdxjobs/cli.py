@@ -15,12 +15,11 @@ import psycopg2
 import sqlalchemy as sa
 from ckan import model
 
-from ckanext.hdxjobs import config, shell, tilestats
+from ckanext.hdxjobs import config, progress, shell, tilestats
 from ckanext.hdxjobs.analytics import job as analytics
-from ckanext.hdxjobs.errors import PreviewError
-from ckanext.hdxjobs.geopreview import check, db, hooks, mirror, record, sweep
-from ckanext.hdxjobs.geopreview.preview import CLOCK, PREVIEW, engine, needs_migration
-from ckanext.hdxjobs.geopreview.values import State
+from ckanext.hdxjobs.errors import FAILURES, PreviewError
+from ckanext.hdxjobs.geopreview import backlog, check, db, hooks, mirror, record, survey, sweep
+from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine, needs_migration
 from ckanext.hdxjobs.messages import ENGLISH
 
 #: What a sweep did, in words.
@@ -28,6 +27,7 @@ _SWEPT: dict[type, dict[str, str]] = {
     sweep.Swept: {
         "rung": "queued again",
         "lost": "taken back from dead workers",
+        "told": "told their resources",
         "orphans": "without a resource",
         "retired": "maps removed",
         "tables": "old tables dropped",
@@ -96,18 +96,39 @@ def init_db(admin_url: str | None) -> None:
 @click.option(
     "--all", "everything", is_flag=True, help="All resources of the site whose format may be geodata."
 )
+@click.option("--failed", is_flag=True, help="All whose preview failed.")
+@click.option("--code", help="All whose preview ended with this error, such as too-slow.")
 @click.option("--force", is_flag=True, help="Also those whose file was tried before.")
-def submit(names: tuple[str, ...], everything: bool, force: bool) -> None:
+def submit(names: tuple[str, ...], everything: bool, failed: bool, code: str | None, force: bool) -> None:
     """Ask for the previews of resources or of whole datasets."""
-    if bool(names) == everything:
-        raise click.UsageError("Name resources or datasets, or use --all")
+    if sum((bool(names), everything, failed or code is not None)) != 1:
+        raise click.UsageError("Name resources or datasets, or use --all, --failed or --code")
+    if code is not None and code not in FAILURES:
+        raise click.UsageError(f"There is no error {code}; docs/errors.rst lists them")
     asked = 0
-    for number, resource in enumerate(_all_resources() if everything else _named(names), start=1):
-        asked += hooks.submit(resource, force=force) is not None
-        model.Session.commit()
-        if number % 1000 == 0:
-            click.echo(f"{number} resources looked at, {asked} queued", err=True)
+    if failed or code:
+        resource_ids = backlog.failed(code)
+        for done in progress.told(backlog.ask_again(resource_ids), total=len(resource_ids)):
+            asked += done
+    else:
+        for resource in progress.told(_all_resources() if everything else _named(names)):
+            asked += hooks.submit(resource, force=force) is not None
+            model.Session.commit()
     click.echo(f"{asked} queued")
+
+
+@hdxjobs.command()
+@click.argument("names", metavar="RESOURCE|DATASET...", nargs=-1, required=True)
+def cancel(names: tuple[str, ...]) -> None:
+    """Make no previews of what waits or runs.
+
+    A map that was there before stays.  The same file gets a preview again only by submit --force.
+    """
+    cancelled = 0
+    for resource in _named(names):
+        cancelled += hooks.cancel(resource)
+        model.Session.commit()
+    click.echo(f"{cancelled} cancelled")
 
 
 @hdxjobs.command()
@@ -117,26 +138,24 @@ def status(resource_id: str | None) -> None:
     if resource_id:
         click.echo(json.dumps(record.told(_row(resource_id), ENGLISH), indent=2, ensure_ascii=False))
         return
-    counted = sa.select(PREVIEW.c.state, sa.func.count()).group_by(PREVIEW.c.state)
-    waiting = sa.select(CLOCK - sa.func.min(PREVIEW.c.queued_at)).where(PREVIEW.c.state == State.QUEUED.value)
-    with engine().connect() as connection:
-        counts = {row[0]: row[1] for row in connection.execute(counted)}
-        waited = connection.execute(waiting).scalar_one()
-    for state in State:
-        click.echo(f"{state.value:12} {counts.get(state.value, 0)}")
-    if waited is not None:
-        click.echo(f"The oldest has waited {timedelta(seconds=int(waited.total_seconds()))}")
+    counts = backlog.counts()
+    waited_s = backlog.queue(silent_s=sweep.SILENT_S).oldest_s
+    for state, count in counts.items():
+        click.echo(f"{state.value:12} {count}")
+    if waited_s is not None:
+        click.echo(f"The oldest has waited {timedelta(seconds=int(waited_s))}")
 
 
 @hdxjobs.command("check")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def check_(as_json: bool) -> None:
-    """Tell whether the map database, the reader of files and its sandbox are in order; exit code 1 if not."""
+    """Tell whether databases, queues, workers, disks and the reader are in order; exit code 1 if not.
+
+    Run it on the machine of a worker: there the reader and its sandbox matter.
+    """
     settings = config.geo_settings()
-    wanted = check.Wanted(
-        settings.loader_url, settings.sandbox, settings.reader, settings.reader_memory_bytes
-    )
-    findings = check.run(wanted)
+    wanted = check.Wanted(settings.sandbox, settings.reader, settings.reader_memory_bytes)
+    findings = survey.run() + check.run(wanted)
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
@@ -185,7 +204,7 @@ def resync(resource_ids: tuple[str, ...]) -> None:
             resource_ids = tuple(connection.execute(sa.select(PREVIEW.c.resource_id)).scalars())
     else:
         resource_ids = tuple(_row(resource_id)["resource_id"] for resource_id in resource_ids)
-    for resource_id in resource_ids:
+    for resource_id in progress.told(resource_ids, total=len(resource_ids)):
         mirror.refresh(resource_id, reindex=True)
         model.Session.remove()
     click.echo(f"{len(resource_ids)} looked at")
@@ -196,10 +215,11 @@ def resync(resource_ids: tuple[str, ...]) -> None:
 def purge_orphans(dry_run: bool) -> None:
     """Drop tables of the map database whose resource is gone or has no preview any more."""
     record.drop_orphans()
-    orphans = sweep.purge_orphans(dry_run=dry_run)
-    for resource_id in orphans:
+    count = 0
+    for resource_id in sweep.purge_orphans(dry_run=dry_run):
         click.echo(resource_id)
-    click.echo(f"{len(orphans)} {'would be ' if dry_run else ''}purged", err=True)
+        count += 1
+    click.echo(f"{count} {'would be ' if dry_run else ''}purged", err=True)
 
 
 def _report(swept: sweep.Swept | analytics.Swept, *, quiet: bool = False) -> None:

@@ -238,8 +238,14 @@ def ckan_dsn() -> str:
     return f"{scheme.partition('+')[0]}://{rest}"
 
 
+def storage_folder() -> Path | None:
+    """Where CKAN keeps uploads on this machine; None: elsewhere."""
+    path = tk.config.get("ckan.storage_path")
+    return Path(str(path)) if path else None
+
+
 def _own_folder() -> Path:
-    return Path(str(tk.config.get("ckan.storage_path") or tempfile.gettempdir())) / "hdxjobs"
+    return (storage_folder() or Path(tempfile.gettempdir())) / "hdxjobs"
 
 
 def _words(name: str, *, missing: str = "") -> tuple[str, ...]:

@@ -13,12 +13,14 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 import redis
 import rq
 from ckan.lib.jobs import add_queue_name_prefix
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from rq.worker import BaseWorker
 
 from ckanext.hdxjobs import config
 
@@ -50,6 +52,31 @@ class Bell:
     key: str
     title: str
     timeout_s: int
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker of a queue.
+
+    :ivar state: as RQ says it: "idle", "busy", ...
+    :ivar seen_s: seconds since it was last heard of; one that waits calls every few minutes
+    """
+
+    host: str
+    pid: int
+    state: str
+    seen_s: float
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """A queue as it is now.
+
+    :ivar waiting: jobs that no worker took yet
+    """
+
+    waiting: int
+    workers: tuple[Worker, ...]
 
 
 class Breaker:
@@ -179,6 +206,48 @@ def first_in(seconds: int, *, what: str) -> bool:
         return bool(connection().set(add_queue_name_prefix(f"hdxjobs:{what}"), "1", nx=True, ex=seconds))
     except (redis.RedisError, OSError):
         return False
+
+
+def look(queue: str) -> QueueState:
+    """A queue's length and workers.
+
+    :raises redis.RedisError: Redis does not answer
+    """
+    asked = rq.Queue(add_queue_name_prefix(queue), connection=connection())
+    workers = [_worker(worker) for worker in rq.Worker.all(queue=asked)]
+    return QueueState(asked.count, tuple(sorted(workers, key=lambda worker: (worker.host, worker.pid))))
+
+
+def _worker(worker: BaseWorker) -> Worker:
+    seen = worker.last_heartbeat or worker.birth_date
+    if seen and seen.tzinfo is None:
+        seen = seen.replace(tzinfo=timezone.utc)
+    seen_s = (datetime.now(timezone.utc) - seen).total_seconds() if seen else 0.0
+    state = worker.get_state()
+    return Worker(
+        worker.hostname or "?", worker.pid or 0, str(getattr(state, "value", state)), max(seen_s, 0.0)
+    )
+
+
+def note(what: str) -> None:
+    """Keep that something happened now; without Redis it is not known."""
+    try:
+        connection().set(_noted(what), repr(time.time()))
+    except (redis.RedisError, OSError):
+        log.debug("Redis does not answer; nobody will know when this was last done: %s", what)
+
+
+def noted_s(what: str) -> float | None:
+    """Seconds since :func:`note`, on any machine; None: never, as far as Redis knows.
+
+    :raises redis.RedisError: Redis does not answer
+    """
+    noted = connection().get(_noted(what))
+    return None if noted is None else max(0.0, time.time() - float(noted))
+
+
+def _noted(what: str) -> str:
+    return str(add_queue_name_prefix(f"hdxjobs:last:{what}"))
 
 
 def _enqueue(bell: Bell, client: redis.Redis) -> None:

@@ -1,21 +1,31 @@
-"""The sysadmins' pages, as tabs of ``/ckan-admin``: where events go, who asks for which tiles."""
+"""The sysadmins' pages, as tabs of ``/ckan-admin``: how previews are made, where events go, who asks for tiles."""
 
 from __future__ import annotations
 
+import time
+from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 import ckan.plugins.toolkit as tk
 import psycopg2
 import redis
+import sqlalchemy as sa
 
-from ckanext.hdxjobs import config
+from ckanext.hdxjobs import config, queues, replies
 from ckanext.hdxjobs.analytics import capture, report
-from ckanext.hdxjobs.geopreview import demand, footfall
+from ckanext.hdxjobs.errors import FAILURES
+from ckanext.hdxjobs.geopreview import backlog, demand, footfall, record, sweep
+from ckanext.hdxjobs.geopreview.preview import needs_migration
 
 #: Days that the pages about tiles look back.
 DAYS = 7
 #: Layers on the page; the shell tells of all.
 LAYERS = 50
+#: Previews under way on the page.
+RUNNING = 50
+#: Seconds that one press of a button may take.
+RETRY_S = 10.0
 
 
 def events_page() -> Any:
@@ -37,6 +47,59 @@ def tiles_page() -> Any:
     except (redis.RedisError, OSError) as error:
         shown, trouble = None, type(error).__name__
     return tk.render("admin/hdxjobs_tiles.html", {"report": shown, "trouble": trouble, "days": DAYS})
+
+
+def jobs_page() -> Any:
+    """Queues, workers, previews under way and those that failed."""
+    _sysadmins_only()
+    try:
+        shown, trouble = _jobs(), None
+    except sa.exc.SQLAlchemyError as error:
+        shown, trouble = None, record.MIGRATE if needs_migration(error) else type(error).__name__
+    return tk.render("admin/hdxjobs_jobs.html", {"report": shown, "trouble": trouble})
+
+
+def _jobs() -> dict[str, Any]:
+    waiting = backlog.queue(silent_s=sweep.SILENT_S)
+    language = record.visitors_language()
+    return {
+        "queues": [_queue(name) for name in (queues.GEO, queues.ANALYTICS)],
+        "counts": {state.value: count for state, count in backlog.counts().items()},
+        "queue": waiting,
+        "oldest": timedelta(seconds=int(waiting.oldest_s or 0)),
+        "running": backlog.running(limit=RUNNING),
+        "silent_s": sweep.SILENT_S,
+        "failures": [
+            asdict(one) | {"message": language.say(FAILURES[one.code].message, {})}
+            for one in backlog.failures()
+        ],
+    }
+
+
+def _queue(name: str) -> dict[str, Any]:
+    try:
+        return {"name": name, "look": queues.look(name), "trouble": None}
+    except (redis.RedisError, OSError) as error:
+        return {"name": name, "look": None, "trouble": type(error).__name__}
+
+
+def retry_failed(code: str) -> Any:
+    """Ask again for all previews that ended with an error; what takes too long is left for the next time."""
+    replies.refuse_forged()
+    _sysadmins_only()
+    resource_ids = backlog.failed(code)
+    until = time.monotonic() + RETRY_S
+    asked = 0
+    for asked_again in backlog.ask_again(resource_ids):
+        asked += asked_again
+        if time.monotonic() > until:
+            break
+    tk.h.flash_success(
+        tk._("Previews that are made again: {number} of {total}").format(
+            number=asked, total=len(resource_ids)
+        )
+    )
+    return tk.redirect_to("hdxjobs.jobs_page")
 
 
 def layer_tiles_page(layer_id: str) -> Any:

@@ -11,8 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import ckan.plugins.toolkit as tk
-from flask import Blueprint, Response, current_app, g
-from flask_wtf.csrf import CSRFProtect
+from flask import Blueprint, Response
 
 from ckanext.hdxjobs import files, replies, sysadmin
 from ckanext.hdxjobs.analytics import beacon
@@ -67,7 +66,7 @@ def preview_status(id: str, resource_id: str) -> Response:
 @hdxjobs.route("/dataset/<id>/resource/<resource_id>/preview-retry", methods=["POST"])
 def preview_retry(id: str, resource_id: str) -> Any:
     """An editor wants the preview made again."""
-    _refuse_forged()
+    replies.refuse_forged()
     try:
         tk.get_action("hdx_geopreview_submit")(
             {"user": tk.current_user.name}, {"id": resource_id, "force": True}
@@ -79,16 +78,6 @@ def preview_retry(id: str, resource_id: str) -> Any:
     if tk.request.headers.get("X-Requested-With") == "fetch":
         return Response(status=204)
     return tk.redirect_to("resource.read", id=id, resource_id=resource_id)
-
-
-def _refuse_forged() -> None:
-    """Browsers have to bring the page's CSRF token; programs have one of their own in the header.
-
-    CKAN's check is not enough: 2.11 leaves extensions out, and 2.11 and 2.12 exempt a page for all visitors
-    of a process once a program has called it.
-    """
-    if current_app.config["WTF_CSRF_ENABLED"] and not g.get("login_via_auth_header"):
-        CSRFProtect().protect()
 
 
 @hdxjobs.route("/hdxjobs/events", methods=["POST"])
@@ -107,11 +96,15 @@ def _exempt_from_csrf_tokens(_state: Any) -> None:
 
 
 for path, page in {
+    "hdxjobs-jobs": sysadmin.jobs_page,
     "hdxjobs-events": sysadmin.events_page,
     "hdxjobs-tiles": sysadmin.tiles_page,
     "hdxjobs-tiles/<layer_id>": sysadmin.layer_tiles_page,
 }.items():
     hdxjobs.add_url_rule(f"/ckan-admin/{path}", view_func=page)
+hdxjobs.add_url_rule(
+    "/ckan-admin/hdxjobs-jobs/retry/<code>", view_func=sysadmin.retry_failed, methods=["POST"]
+)
 
 
 def preview_of(resource_id: str) -> dict[str, Any] | None:

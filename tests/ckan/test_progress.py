@@ -118,3 +118,16 @@ def test_nothing_is_left_of_progress_when_the_job_is_done(
     columns = ("progress", "progress_done", "progress_total", "progress_unit")
     assert [before[column] for column in columns] == [0.75, 3, 4, "features"]
     assert [after[column] for column in columns] == [None] * 4
+
+
+def test_the_log_tells_how_much_a_finished_step_had(
+    dataset: dict[str, Any], call: Call, caplog: pytest.LogCaptureFixture
+) -> None:
+    resource_id = call("resource_create", package_id=dataset["id"], url="https://example.org/a.geojson")["id"]
+    claim = attempt.claim(resource_id, 1)
+    assert claim is not None
+    with caplog.at_level("INFO"), Pulse(claim) as pulse, pulse.phase(Phase.LOAD):
+        pulse.progress(Progress(7, None, "features"))
+    (line,) = [message for message in caplog.messages if "load took" in message]
+    assert line.startswith(f"Preview of {resource_id}, generation 1: load took ")
+    assert line.endswith(" s, 7 features")

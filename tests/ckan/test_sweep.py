@@ -126,6 +126,46 @@ def test_a_file_that_kills_each_worker_is_given_up(resource: dict[str, Any], row
     assert (row(resource["id"])["state"], row(resource["id"])["error_code"]) == ("failed", "internal")
 
 
+def forget_to_tell(resource: dict[str, Any]) -> None:
+    """As if the worker had been killed right after it had recorded the end."""
+    ago(resource, sweep.UNTOLD_S + 5, "finished_at")
+    with engine().begin() as connection:
+        table = model.resource_table
+        connection.execute(table.update().where(table.c.id == resource["id"]).values(extras={}))
+        views = model.ResourceView.__table__
+        connection.execute(views.delete().where(views.c.resource_id == resource["id"]))
+    model.Session.remove()
+
+
+def test_a_map_of_which_a_killed_worker_did_not_tell_reaches_the_resource(
+    resource: dict[str, Any], call: Call, geo_url: str
+) -> None:
+    job.run_preview(resource["id"], 1)
+    forget_to_tell(resource)
+    assert (sweep.run().told, sweep.run().told) == (1, 0)
+    assert json.loads(call("resource_show", id=resource["id"])["shape_info"])[-1]["state"] == "success"
+    assert len(call("resource_view_list", id=resource["id"])) == 1
+
+
+def test_a_failure_of_which_a_killed_worker_did_not_tell_reaches_the_resource(
+    resource: dict[str, Any], call: Call
+) -> None:
+    claim = attempt.claim(resource["id"], 1)
+    assert claim is not None
+    attempt.fail(claim, DetectError("no-features"))
+    forget_to_tell(resource)
+    assert sweep.run().told == 1
+    assert json.loads(call("resource_show", id=resource["id"])["shape_info"])[-1]["state"] == "failure"
+    assert call("resource_view_list", id=resource["id"]) == []
+
+
+def test_an_end_that_its_worker_may_still_tell_is_left_to_it(resource: dict[str, Any]) -> None:
+    claim = attempt.claim(resource["id"], 1)
+    assert claim is not None
+    attempt.fail(claim, DetectError("no-features"))
+    assert sweep.run().told == 0
+
+
 def test_a_retry_is_rung_when_it_is_due_and_not_before(
     resource: dict[str, Any], jobs: Callable[[], Any]
 ) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import psycopg2
 import pytest
 
-from ckanext.hdxjobs.geopreview import check
+from ckanext.hdxjobs.geopreview import check, probes
 
 
 @pytest.fixture
-def found(geo):
+def found():
     def run(**settings):
         wanted = {
-            "loader_url": geo.loader,
             "sandbox": "auto",
             "reader": "pyogrio",
             "memory_bytes": 4 * 1024**3,
@@ -21,11 +21,8 @@ def found(geo):
     return run
 
 
-def test_a_part_that_is_in_order_says_its_version(found):
-    findings = found()
-    assert findings["map database"].ok
-    assert "PostGIS 3" in findings["map database"].detail
-    assert findings["reader"].detail.startswith("GDAL 3")
+def test_the_reader_says_its_version(found):
+    assert found()["reader"].detail.startswith("GDAL 3")
 
 
 def test_each_wall_of_the_sandbox_is_told(found):
@@ -38,18 +35,79 @@ def test_walls_that_are_switched_off_are_told_as_such_and_no_fault(found):
     assert finding.detail.startswith("switched off")
 
 
-def test_a_database_that_is_away_is_a_fault(found):
-    finding = found(loader_url="postgresql://x@127.0.0.1:1/x")["map database"]
-    assert not finding.ok
-
-
 def test_a_parser_that_cannot_start_is_a_fault(found):
     assert not found(memory_bytes=20 * 1024**2)["reader"].ok
 
 
-def test_an_old_schema_is_a_fault_that_says_what_to_run(geo, found):
+# The map database, Redis and disks
+
+
+def test_the_map_database_says_its_version(geo):
+    finding = probes.map_database(geo.loader)
+    assert finding.ok
+    assert "PostGIS 3" in finding.detail
+
+
+def test_a_database_that_is_away_is_a_fault():
+    assert not probes.map_database("postgresql://x@127.0.0.1:1/x").ok
+
+
+def test_an_old_schema_is_a_fault_that_says_what_to_run(geo):
     geo.rows("INSERT INTO hdxjobs.schema_version (version) VALUES (999) RETURNING 1")
-    finding = found()["map database"]
+    finding = probes.map_database(geo.loader)
     geo.rows("DELETE FROM hdxjobs.schema_version WHERE version = 999 RETURNING 1")
     assert not finding.ok
     assert "ckan hdxjobs init-db" in finding.detail
+
+
+def _as_loader(geo, statement):
+    connection = psycopg2.connect(geo.loader)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+    connection.close()
+
+
+def test_a_tiles_role_that_makes_tiles_and_reads_nothing_is_in_order(geo):
+    finding = probes.tiles_role(geo.tiles)
+    assert finding.ok
+    assert "read nothing else" in finding.detail
+
+
+def test_a_tiles_role_that_reads_more_than_tiles_is_a_fault(geo):
+    _as_loader(geo, "GRANT SELECT ON hdxjobs.layer TO PUBLIC")
+    finding = probes.tiles_role(geo.tiles)
+    _as_loader(geo, "REVOKE SELECT ON hdxjobs.layer FROM PUBLIC")
+    assert not finding.ok
+    assert "read more" in finding.detail
+
+
+def test_web_requests_with_the_loaders_rights_are_told_and_no_fault(geo):
+    finding = probes.tiles_role(geo.loader)
+    assert finding.ok
+    assert "loader's rights" in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("address", "ok", "said"),
+    [
+        ("127.0.0.1", True, ""),
+        ("::1", True, ""),
+        ("10.1.2.3", True, "10.1.2.3"),
+        ("8.8.8.8", False, "open to the world"),
+        ("2001:4860:4860::8888", False, "open to the world"),
+    ],
+)
+def test_a_redis_without_a_password_is_a_fault_where_the_world_reaches_it(address, ok, said):
+    finding = probes.exposure(address)
+    assert (finding.ok, said in finding.detail) == (ok, True)
+
+
+def test_a_disk_without_room_is_a_fault_that_says_how_much_is_needed(tmp_path):
+    folder = tmp_path / "not" / "there"
+    finding = probes.disk("disk", folder, least_bytes=10**18)
+    assert not finding.ok
+    assert str(folder) in finding.detail
+
+
+def test_a_disk_with_room_is_in_order(tmp_path):
+    assert probes.disk("disk", tmp_path, least_bytes=1).ok

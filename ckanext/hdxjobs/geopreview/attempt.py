@@ -82,7 +82,10 @@ def beat(claimed: Claim, *, phase: str | None, progress: Progress | None) -> boo
 
 
 def succeed(claimed: Claim, outcome: Outcome) -> bool:
-    """The layers are live; False when the claim is void."""
+    """The layers are live; False when the claim is void.
+
+    Whoever cancelled it meanwhile was too late: the layers of before make room for these.
+    """
     dropped = sum(notice.count for notice in outcome.notices if notice.code in _DROPPING)
 
     def ready(_row: Row, stamp: str) -> dict[str, Any]:
@@ -94,7 +97,7 @@ def succeed(claimed: Claim, outcome: Outcome) -> bool:
             "entry": legacy.success(outcome.tile_sets, dropped=dropped, timestamp=stamp),
         }
 
-    return _settle(claimed, ready)
+    return _settle(claimed, ready, states=(State.RUNNING, State.READY))
 
 
 def fail(claimed: Claim, error: PreviewError, *, notices: Sequence[Notice] = ()) -> State | None:
@@ -143,9 +146,12 @@ def again(claimed: Claim, *, above: int) -> bool:
     return write(PREVIEW.update().where(*_mine(claimed)).values(**values)) == 1
 
 
-def _settle(claimed: Claim, judge: Callable[[Row, str], dict[str, Any]]) -> bool:
+def _settle(
+    claimed: Claim, judge: Callable[[Row, str], dict[str, Any]], *, states: Sequence[State] = (State.RUNNING,)
+) -> bool:
     """End an attempt by the values that ``judge`` makes of the locked row; "entry" goes to the history."""
-    locked = sa.select(PREVIEW, CLOCK.label("clock")).where(*_mine(claimed)).with_for_update()
+    mine = _mine(claimed, states)
+    locked = sa.select(PREVIEW, CLOCK.label("clock")).where(*mine).with_for_update()
     with engine().begin() as connection:
         row = connection.execute(locked).mappings().one_or_none()
         if row is None:
@@ -154,7 +160,7 @@ def _settle(claimed: Claim, judge: Callable[[Row, str], dict[str, Any]]) -> bool
         entry = values.pop("entry", None)
         if entry:
             values["shape_info"] = legacy.appended(row["shape_info"], entry)
-        connection.execute(PREVIEW.update().where(*_mine(claimed)).values(**values))
+        connection.execute(PREVIEW.update().where(*mine).values(**values))
         _tell(row, values, connection)
     _tell(row, values, None)
     return True
@@ -180,12 +186,12 @@ def _tell(row: Row, values: Mapping[str, Any], connection: sa.engine.Connection 
         log.warning("A listener failed on the end of a preview (%s)", type(error).__name__)
 
 
-def _mine(claimed: Claim) -> tuple[sa.ColumnElement[bool], ...]:
+def _mine(claimed: Claim, states: Sequence[State] = (State.RUNNING,)) -> tuple[sa.ColumnElement[bool], ...]:
     return (
         PREVIEW.c.resource_id == claimed.resource_id,
         PREVIEW.c.generation == claimed.generation,
         PREVIEW.c.attempt == claimed.attempt,
-        PREVIEW.c.state == State.RUNNING.value,
+        PREVIEW.c.state.in_([state.value for state in states]),
     )
 
 

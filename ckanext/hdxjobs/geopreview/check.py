@@ -1,4 +1,4 @@
-"""Whether the parts of the geo wing are there and in order; each part is a probe of its own."""
+"""Whether the reader of files and its sandbox are in order on this machine: for the machine of a worker."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ckanext.hdxjobs.errors import LoadError, PreviewError
-from ckanext.hdxjobs.geopreview import cage, db, translate
+from ckanext.hdxjobs.errors import PreviewError
+from ckanext.hdxjobs.geopreview import cage, translate
 from ckanext.hdxjobs.geopreview.child import Child, Limits
 from ckanext.hdxjobs.geopreview.formats import FORMATS
+from ckanext.hdxjobs.geopreview.probes import Finding
 from ckanext.hdxjobs.geopreview.values import Coordinates
 
 #: Seconds for a parser that is asked nothing but who it is.
@@ -25,22 +26,9 @@ WALLS = {
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What a probe found.
-
-    :ivar ok: False: somebody has to do something
-    """
-
-    part: str
-    ok: bool
-    detail: str
-
-
-@dataclass(frozen=True)
 class Wanted:
     """The settings that the probes are about."""
 
-    loader_url: str
     sandbox: str
     reader: str
     memory_bytes: int
@@ -49,24 +37,6 @@ class Wanted:
 def run(wanted: Wanted) -> list[Finding]:
     """All probes; none of them raises."""
     return [finding for probe in PROBES for finding in probe(wanted)]
-
-
-def _database(wanted: Wanted) -> Iterable[Finding]:
-    try:
-        with (
-            db.session(wanted.loader_url, error=LoadError) as connection,
-            connection,
-            connection.cursor() as cursor,
-        ):
-            cursor.execute(db.query("versions"))
-            version, postgis, schema = cursor.fetchone() or ("", "", 0)
-    except PreviewError as error:
-        yield Finding("map database", ok=False, detail=f"{error} Its log says why.")
-        return
-    detail = f"PostgreSQL {version.split()[0]}, PostGIS {postgis}, schema {schema}"
-    if schema != db.SCHEMA_VERSION:
-        detail += f" instead of {db.SCHEMA_VERSION}; run: ckan hdxjobs init-db"
-    yield Finding("map database", ok=schema == db.SCHEMA_VERSION, detail=detail)
 
 
 def _sandbox(wanted: Wanted) -> Iterable[Finding]:
@@ -102,4 +72,4 @@ def _second_reader(wanted: Wanted) -> Iterable[Finding]:
 
 
 #: In the order in which they are told.
-PROBES: tuple[Callable[[Wanted], Iterable[Finding]], ...] = (_database, _sandbox, _second_reader)
+PROBES: tuple[Callable[[Wanted], Iterable[Finding]], ...] = (_sandbox, _second_reader)

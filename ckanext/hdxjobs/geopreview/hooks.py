@@ -86,6 +86,24 @@ def remove(unwanted: Mapping[Any, Any]) -> bool:
     return bool(dropped)
 
 
+def cancel(unwanted: Mapping[Any, Any]) -> bool:
+    """Make no preview of what waits or runs; False when nothing did.
+
+    A map of the file before stays; without one it is as if an editor had removed the preview.  A running
+    job learns of it by its next heartbeat, and leaves.
+    """
+    with savepoint() as connection:
+        row = record.lock_unfinished(connection, unwanted["id"])
+        if row is None:
+            return False
+        if row["layers"]:
+            record.withdraw(connection, row)
+        else:
+            _drop(connection, [unwanted["id"]], for_good=True)
+        _mirror(connection, unwanted["package_id"])
+    return True
+
+
 def resources_of(package_id: str) -> list[Mapping[Any, Any]]:
     """A dataset's active resources as the database has them, whose values are the same at each save."""
     return _resources(model.resource_table.c.package_id == package_id)

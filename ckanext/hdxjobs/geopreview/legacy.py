@@ -84,6 +84,12 @@ def appended(history: Sequence[Entry], entry: Entry) -> list[Entry]:
     return [*history, entry][-MAX_ENTRIES:]
 
 
+def withdrawn(history: Sequence[Entry]) -> list[Entry]:
+    """The history without the request that stands at its end; old clients know no cancelling."""
+    entries = list(history)
+    return entries[:-1] if entries and entries[-1]["state"] == "processing" else entries
+
+
 def _box(tile_set: TileSet) -> str:
     if tile_set.bbox_lonlat is None:
         return NONE

@@ -47,7 +47,7 @@ class Pulse:
 
     @contextmanager
     def phase(self, phase: Phase, watched: Callable[[], Progress | None] = lambda: None) -> Iterator[None]:
-        """Do one step; its time goes to the log when it is done.
+        """Do one step; its time, and its bytes or features, go to the log when it is done.
 
         :param watched: asked with each beat how far the step is, for one that cannot tell by itself
         """
@@ -57,11 +57,12 @@ class Pulse:
         started = time.monotonic()
         yield
         log.info(
-            "Preview of %s, generation %s: %s took %.2f s",
+            "Preview of %s, generation %s: %s took %.2f s%s",
             self._claim.resource_id,
             self._claim.generation,
             phase.value,
             time.monotonic() - started,
+            f", {self._progress.done} {self._progress.unit}" if self._progress else "",
         )
 
     def progress(self, progress: Progress) -> None:

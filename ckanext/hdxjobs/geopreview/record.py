@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable
+from dataclasses import asdict
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -27,7 +28,7 @@ from ckanext.hdxjobs.geopreview.preview import (
     stamp,
     write,
 )
-from ckanext.hdxjobs.geopreview.values import State
+from ckanext.hdxjobs.geopreview.values import Notice, State
 from ckanext.hdxjobs.messages import Language
 
 log = logging.getLogger(__name__)
@@ -145,6 +146,27 @@ def drop(connection: Connection, resource_ids: Collection[str], *, for_good: boo
     return list(connection.execute(statement).scalars())
 
 
+def lock_unfinished(connection: Connection, resource_id: str) -> Row | None:
+    """The row of a preview that waits or runs, locked; None when there is none."""
+    unfinished = PREVIEW.c.state.in_([State.QUEUED.value, State.RUNNING.value, State.RETRYING.value])
+    query = sa.select(PREVIEW).where(PREVIEW.c.resource_id == resource_id, unfinished).with_for_update()
+    return connection.execute(query).mappings().one_or_none()
+
+
+def withdraw(connection: Connection, row: Row) -> None:
+    """A preview is not made after all; the layers that are served stay.
+
+    Its file counts as tried: saving it again asks for nothing.
+    """
+    values = blank() | {
+        "state": State.READY.value,
+        "finished_at": CLOCK,
+        "notices": [asdict(Notice("cancelled"))],
+        "shape_info": legacy.withdrawn(row["shape_info"]),
+    }
+    connection.execute(PREVIEW.update().where(PREVIEW.c.resource_id == row["resource_id"]).values(**values))
+
+
 def unring(resource_ids: Iterable[str]) -> None:
     """The bell could not be rung: the sweep will."""
     write(PREVIEW.update().where(PREVIEW.c.resource_id.in_(list(resource_ids))).values(rung_at=None))
@@ -189,6 +211,29 @@ def lost_for_good(*, silent_s: int) -> list[Row]:
     """Runs whose worker fell silent; after ``requeue_lost`` only those out of attempts are left."""
     query = sa.select(PREVIEW).where(
         PREVIEW.c.state == State.RUNNING.value, PREVIEW.c.heartbeat_at < _ago(silent_s)
+    )
+    with engine().connect() as connection:
+        return list(connection.execute(query).mappings())
+
+
+def untold(*, after_s: int, within_s: int, limit: int) -> list[Row]:
+    """Previews that ended a while ago without a word in the resource's extras: who was to write it died.
+
+    The moment of the newest entry tells, so that no history need be read.
+    """
+    resource = model.resource_table
+    extras = sa.func.coalesce(sa.type_coerce(resource.c.extras, sa.UnicodeText), "")
+    moment = PREVIEW.c.shape_info[-1]["timestamp"].astext
+    query = (
+        sa.select(PREVIEW)
+        .join(resource, resource.c.id == PREVIEW.c.resource_id)
+        .where(
+            PREVIEW.c.state.in_([State.READY.value, State.FAILED.value, State.UNSUPPORTED.value]),
+            PREVIEW.c.finished_at.between(_ago(within_s), _ago(after_s)),
+            resource.c.state == "active",
+            sa.func.strpos(extras, moment) == 0,
+        )
+        .limit(limit)
     )
     with engine().connect() as connection:
         return list(connection.execute(query).mappings())

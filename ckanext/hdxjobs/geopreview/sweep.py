@@ -6,6 +6,7 @@ Stateless and safe to run many times at once: each change checks again what was 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import redis
@@ -27,10 +28,15 @@ UNHEARD_S = 60
 GRACE_S = 600
 #: Seconds in which a work folder may be there and not locked, because it is new or of an older release.
 YOUNG_S = 300
+#: Seconds after which a job that ended a preview has told its resource, or died; and in which that is looked for.
+UNTOLD_S = 60
+UNTOLD_WITHIN_S = 86_400
 #: Rows taken at a time.
 BATCH = 1000
 #: Seconds between two sweeps by workers, all of them together.
 SOMETIMES_S = 30
+#: What the end of a round is noted as, for those who ask when it last was.
+SWEPT = "sweep"
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Swept:
 
     rung: int = 0
     lost: int = 0
+    told: int = 0
     orphans: int = 0
     retired: int = 0
     tables: int = 0
@@ -54,13 +61,15 @@ def run() -> Swept:
     """
     settings = config.geo_settings()
     lost = _take_back()
+    told = _tell()
     orphans = len(record.drop_orphans())
     rung = _ring()
     folders = workplace.drop_left(settings.work_folder, older_than_s=settings.job_timeout_s, young_s=YOUNG_S)
     shared, unshared = sharing.reconcile(settings.loader_url)
     retired = _retire(settings.loader_url)
     tables = publish.drop_old(dsn=settings.loader_url, grace_s=GRACE_S)
-    return Swept(rung, lost, orphans, retired, tables, folders, shared, unshared)
+    queues.note(SWEPT)
+    return Swept(rung, lost, told, orphans, retired, tables, folders, shared, unshared)
 
 
 def run_sometimes() -> None:
@@ -83,6 +92,16 @@ def _take_back() -> int:
         mirror.refresh(row["resource_id"])
         log.warning("Preview of %s: given up, its worker died %s times", row["resource_id"], row["attempt"])
     return requeued + len(hopeless)
+
+
+def _tell() -> int:
+    """Previews whose worker died between the end and telling the resource of it."""
+    rows = record.untold(after_s=UNTOLD_S, within_s=UNTOLD_WITHIN_S, limit=BATCH)
+    for row in rows:
+        if row["state"] == State.READY.value:
+            mirror.ensure_view(row["resource_id"])
+        mirror.refresh(row["resource_id"])
+    return len(rows)
 
 
 def _ring() -> int:
@@ -114,19 +133,17 @@ def _retire(dsn: str) -> int:
     return len(rows)
 
 
-def purge_orphans(*, dry_run: bool) -> list[str]:
-    """Drop the tables of resources that have no preview any more, whoever left them; their ids.
+def purge_orphans(*, dry_run: bool) -> Iterator[str]:
+    """Drop the tables of resources that have no preview any more, whoever left them; their ids, one by one.
 
     :raises PreviewError: the map database is away
     """
     dsn = config.geo_settings().loader_url
-    orphans = []
     for resource_id in sorted(publish.resource_ids(dsn)):
         row = record.find(resource_id)
         if row is not None and row["state"] != State.DELETED.value:
             continue
-        orphans.append(resource_id)
         if not dry_run:
             newest = publish.newest(resource_id=resource_id, dsn=dsn)
             publish.retire(resource_id=resource_id, generation=newest, dsn=dsn)
-    return orphans
+        yield resource_id

@@ -21,6 +21,16 @@ SELECT
     (SELECT e.extversion FROM pg_extension AS e WHERE e.extname = 'postgis'),
     (SELECT max(v.version) FROM hdxjobs.schema_version AS v);
 
+-- name: tiles_rights
+-- Who is this, may it make tiles, may it read the registry, and is that its own?
+SELECT
+    current_user,
+    has_function_privilege('hdxjobs.tile_v3(text, bigint, integer, integer, integer, jsonb, boolean)', 'EXECUTE'),
+    has_table_privilege('hdxjobs.layer', 'SELECT'),
+    pg_has_role(c.relowner, 'USAGE')
+FROM pg_class AS c
+WHERE c.oid = to_regclass('hdxjobs.layer');
+
 -- name: overtaken
 SELECT live_gen >= %(generation)s OR tombstone_gen >= %(generation)s
 FROM hdxjobs.resource

@@ -1,0 +1,15 @@
+"""./dev chaos: publishers on a real site whose processes and servers are broken at random moments.
+
+::
+
+    drill        the run: publishers and faults, time to settle, then the checks
+      grounds    the site: its databases, its programs, who starts again what died
+      publishers what people do to it, one thread each
+      files      what they upload; a file's name tells what is in it
+      faults     what goes wrong, each undone within seconds
+      scene      what is found then, in CKAN and in PostGIS
+      checks     what must be true at the end
+      overlaps   and in the logs: never two imports of one resource at once
+
+A seed repeats the order of actions and faults, not the moments at which they meet.
+"""

@@ -1,0 +1,157 @@
+"""The sysadmins' page about map previews."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import rq
+from ckan import model
+from ckan.lib.jobs import add_queue_name_prefix
+from ckan.tests import factories
+
+from ckanext.hdxjobs import queues, sysadmin
+from ckanext.hdxjobs.errors import DetectError, LoadError
+from ckanext.hdxjobs.geopreview import attempt
+from ckanext.hdxjobs.geopreview.values import Progress
+
+Call = Callable[..., Any]
+
+PAGE = "/ckan-admin/hdxjobs-jobs"
+RETRY = f"{PAGE}/retry/not-geodata"
+GEOJSON = {"url": "https://example.org/places.geojson", "format": "GeoJSON"}
+
+
+@pytest.fixture
+def seen(people: dict[str, Any], app: Any) -> Callable[[], str]:
+    """The page as a sysadmin sees it."""
+    return lambda: str(app.get(PAGE, headers=people["sysadmin"]).body)
+
+
+@pytest.fixture
+def resource(people: dict[str, Any], call: Call) -> dict[str, Any]:
+    """Its preview is queued."""
+    dataset = factories.Dataset(owner_org=people["org"]["id"])
+    made: dict[str, Any] = call("resource_create", package_id=dataset["id"], name="Wells", **GEOJSON)
+    return made
+
+
+@pytest.fixture
+def unsupported(resource: dict[str, Any]) -> dict[str, Any]:
+    """Its preview ended as unsupported."""
+    claim = attempt.claim(resource["id"], 1)
+    assert claim is not None
+    attempt.fail(claim, DetectError("not-geodata"))
+    model.Session.remove()
+    return resource
+
+
+@pytest.fixture
+def worker(site: None) -> Iterator[rq.Worker]:
+    """A worker of geo_q, that does nothing."""
+    made = rq.Worker([add_queue_name_prefix(queues.GEO)], connection=queues.connection())
+    made.register_birth()
+    made.set_state("idle")
+    yield made
+    made.register_death()
+
+
+def row_of(page: str, attribute: str) -> str:
+    """The text of the table's row with a data attribute."""
+    found = re.search(rf"<tr {attribute}>(.*?)</tr>", page, flags=re.DOTALL)
+    assert found is not None
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", found.group(1)))
+
+
+def test_a_site_where_nothing_happens_says_so(seen: Callable[[], str]) -> None:
+    assert seen().count("<p>Nothing.</p>") == 2
+
+
+def test_queues_tell_their_length_and_workers(
+    resource: dict[str, Any], worker: rq.Worker, seen: Callable[[], str]
+) -> None:
+    page = seen()
+    assert re.search(r"geo_q 1 \S+ \(\d+\): idle, seen \d+ s ago", row_of(page, 'data-hdxjobs-queue="geo_q"'))
+    assert "ckan jobs worker analytics_q" in row_of(page, 'data-hdxjobs-queue="analytics_q"')
+
+
+def test_previews_are_counted_by_state_and_the_oldest_is_told(
+    resource: dict[str, Any], seen: Callable[[], str]
+) -> None:
+    page = seen()
+    assert re.search(r'data-hdxjobs-count="queued">waiting: <strong>1<', page)
+    assert "The oldest has waited for 0:00:0" in page
+
+
+def test_what_runs_is_told_with_step_and_progress(resource: dict[str, Any], seen: Callable[[], str]) -> None:
+    claim = attempt.claim(resource["id"], 1)
+    assert claim is not None
+    attempt.beat(claim, phase="load", progress=Progress(1, 4, "features"))
+    told = row_of(seen(), f'data-hdxjobs-running="{resource["id"]}"')
+    assert re.search(r"Wells loading 25 % \d+ 1", told)
+
+
+def test_failures_are_grouped_by_error_with_its_message(
+    unsupported: dict[str, Any], seen: Callable[[], str]
+) -> None:
+    told = row_of(seen(), 'data-hdxjobs-failure="not-geodata"')
+    assert "not-geodata This file does not contain geographic data" in told
+    assert "Try all again" in told
+
+
+def test_a_button_asks_again_for_all_with_the_same_error(
+    unsupported: dict[str, Any], people: dict[str, Any], call: Call, app: Any, row: Call
+) -> None:
+    other = call("resource_create", package_id=unsupported["package_id"], **GEOJSON)
+    claim = attempt.claim(other["id"], 1)
+    assert claim is not None
+    attempt.fail(claim, LoadError("internal"))
+    answer = app.post(RETRY, headers=people["sysadmin"], follow_redirects=False)
+    assert (answer.status_code, answer.headers["Location"].endswith(PAGE)) == (302, True)
+    assert (row(unsupported["id"])["state"], row(other["id"])["state"]) == ("queued", "failed")
+
+
+def test_a_button_that_would_take_too_long_leaves_the_rest_for_the_next_time(
+    unsupported: dict[str, Any], people: dict[str, Any], call: Call, app: Any, row: Call, monkeypatch: Any
+) -> None:
+    other = call("resource_create", package_id=unsupported["package_id"], **GEOJSON)
+    claim = attempt.claim(other["id"], 1)
+    assert claim is not None
+    attempt.fail(claim, DetectError("not-geodata"))
+    monkeypatch.setattr(sysadmin, "RETRY_S", -1.0)
+    page = app.post(RETRY, headers=people["sysadmin"]).body
+    assert "Previews that are made again: 1 of 2" in page
+    assert (row(unsupported["id"])["state"], row(other["id"])["state"]) == ("queued", "unsupported")
+
+
+@pytest.mark.parametrize("visitor", ["anonymous", "editor"])
+def test_page_and_button_are_for_sysadmins_only(
+    unsupported: dict[str, Any], people: dict[str, Any], app: Any, row: Call, visitor: str
+) -> None:
+    page = app.get(PAGE, headers=people[visitor], expect_errors=True)
+    button = app.post(RETRY, headers=people[visitor], expect_errors=True)
+    assert (page.status_code, button.status_code) == (403, 403)
+    assert row(unsupported["id"])["state"] == "unsupported"
+
+
+@pytest.mark.ckan_config("WTF_CSRF_ENABLED", True)
+def test_a_forged_form_changes_nothing(unsupported: dict[str, Any], app: Any, row: Call) -> None:
+    user = factories.Sysadmin(password="RandomPassword123")
+    model.Session.remove()
+    app.post(
+        "/user/login", data={"login": user["name"], "password": "RandomPassword123"}, follow_redirects=False
+    )
+    assert app.post(RETRY, data={}, follow_redirects=False).status_code == 400
+    assert row(unsupported["id"])["state"] == "unsupported"
+
+
+def test_without_redis_the_page_tells_of_the_previews(
+    unsupported: dict[str, Any], seen: Callable[[], str], ckan_config: Any, monkeypatch: Any
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setitem(ckan_config, "ckan.redis.url", "redis://127.0.0.1:9/0")
+        page = seen()
+    assert "Redis does not answer: ConnectionError" in row_of(page, 'data-hdxjobs-queue="geo_q"')
+    assert 'data-hdxjobs-failure="not-geodata"' in page

@@ -1,0 +1,54 @@
+"""What the chaos run knows by itself: what is in a file, and which imports met."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from devstack.chaos.files import Content, content_of, make
+from devstack.chaos.overlaps import overlaps, steps
+
+LINE = "2026-11-24 10:00:{second},000 INFO  [job] Preview of {resource}, generation {generation}: load took {took} s"
+
+
+def log(second: int, took: float, *, resource: str = "r1", generation: int = 1) -> str:
+    return LINE.format(second=f"{second:02}", took=f"{took:.2f}", resource=resource, generation=generation)
+
+
+def test_a_files_name_tells_what_is_in_it() -> None:
+    for mark in range(1, 60):
+        file = make(mark, random.Random(mark))
+        content = content_of(f"http://site/dataset/d/resource/r/download/{file.name}")
+        assert content is not None
+        assert content.mark == mark
+        if file.name.endswith(".geojson") and content.count:
+            features = json.loads(file.content)["features"]
+            assert [one["properties"]["mark"] for one in features] == [mark] * content.count
+
+
+def test_the_database_tells_an_uploads_name_only() -> None:
+    assert content_of("m12-n30.kml") == Content(12, 30)
+
+
+def test_a_seed_repeats_the_files() -> None:
+    assert [make(1, random.Random(5)) for _ in range(2)] == [make(1, random.Random(5))] * 2
+
+
+def test_two_workers_at_one_resource_at_the_same_time_are_found() -> None:
+    told = [*steps("a", log(10, 5)), *steps("b", log(12, 4, generation=2))]
+    assert [(one.generation, other.generation) for one, other in overlaps(told)] == [(1, 2)]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [log(20, 9, generation=2), log(12, 4, resource="r2")],
+    ids=["one after the other", "another resource"],
+)
+def test_workers_that_do_not_meet_are_left_alone(other: str) -> None:
+    assert overlaps([*steps("a", log(10, 5)), *steps("b", other)]) == []
+
+
+def test_what_one_worker_tells_is_one_after_the_other() -> None:
+    assert overlaps(steps("a", f"{log(10, 5)}\n{log(12, 4)}")) == []
