@@ -213,8 +213,12 @@ def ask_peers(found: Found, admin: str, layer_id: str, tiles: list[Place]) -> No
         ours, theirs = by_http(server.function_url(layer_id)), by_http(server.table_url("layer"))
         found.through = timed(ours(), tiles)
         found.peers["martin"] = timed(theirs(), seen)
-        quick = [place for place, ms in found.peers["martin"].ms.items() if ms < TOO_SLOW_MS]
-        if len(quick) > 100:
+        quick = [
+            place
+            for place, ms in found.peers["martin"].ms.items()
+            if ms < TOO_SLOW_MS and place in found.through.sizes
+        ]
+        if len(quick) > 20:
             found.rates = (a_second(ours, quick), a_second(theirs, quick))
     calm(admin)
     with tile_servers.tipg(admin) as server:

@@ -26,6 +26,10 @@ class LateError(Exception):
     """The tile did not come in time."""
 
 
+class RefusedError(Exception):
+    """There is no such tile: Martin gives none below a layer's deepest zoom, which clients enlarge."""
+
+
 @dataclass
 class Timed:
     """What a walk measured, by place.
@@ -86,6 +90,8 @@ def timed(ask: Ask, tiles: Sequence[Place]) -> Timed:
             found.sizes[place] = len(ask(place))
         except LateError:
             found.late += 1
+        except RefusedError:
+            continue
         found.ms[place] = (time.perf_counter() - start) * 1000
     return found
 
@@ -99,7 +105,7 @@ def a_second(new_ask: Callable[[], Ask], tiles: Sequence[Place]) -> float:
         while time.monotonic() < end:
             try:
                 ask(chance.choice(tiles))
-            except LateError:
+            except (LateError, RefusedError):
                 continue
             done[number] += time.monotonic() < end
 
@@ -128,6 +134,8 @@ def by_http(url: str) -> Callable[[], Ask]:
                 answer = session.get(url.format(z=z, x=x, y=y), timeout=PATIENCE_S)
             except requests.RequestException as error:
                 raise LateError from error
+            if answer.status_code == requests.codes.not_found:
+                raise RefusedError
             if answer.status_code not in (200, 204):
                 raise LateError
             return answer.content
