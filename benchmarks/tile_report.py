@@ -268,7 +268,7 @@ def plot(found: Sequence[Found]) -> str:
         parts.append(f'<path d="M{x:.0f} {TOP - 12}V{height - 40}" stroke="#ddd"/>')
         parts.append(f'<text x="{x:.0f}" y="{height - 22}" text-anchor="middle" fill="#555">{label}</text>')
     for number, (name, colour) in enumerate(COLOURS.items()):
-        x = LEFT + number * 190
+        x = LEFT + number * 215
         parts.append(f'<circle cx="{x}" cy="22" r="6" fill="{colour}"/>')
         parts.append(f'<text x="{x + 12}" y="27">{name}: median to worst</text>')
     for row, each in enumerate(layers):

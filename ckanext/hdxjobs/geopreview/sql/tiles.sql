@@ -187,6 +187,7 @@ COMMENT ON FUNCTION hdxjobs.kinds_v1(geometry)
 IS 'The points, the lines and the polygons of a collection; any other shape as it is';
 
 -- Features that are read whole from a table like the layer's: a part of hdxjobs.tile_source_v1.
+-- Shapes of a few vertices are encoded as they are; only what vanishes then needs more.
 CREATE OR REPLACE FUNCTION hdxjobs.whole_features_v1(
     layer hdxjobs.layer, source text, only_those text, lean boolean, condition text
 )
@@ -197,6 +198,9 @@ PARALLEL SAFE
 AS $$
 SELECT format(
     'SELECT hdx_fid, CASE WHEN ST_Dimension(%1$s) = 0 THEN ST_AsMVTGeom(%1$s, $1, 4096, 64, true)'
+    ' WHEN ST_NPoints(%1$s) <= 10'
+    ' AND greatest(ST_XMax(%1$s) - ST_XMin(%1$s), ST_YMax(%1$s) - ST_YMin(%1$s)) >= 2 * $3'
+    ' THEN coalesce(ST_AsMVTGeom(%1$s, $1, 4096, 64, true), hdxjobs.tile_shape_v2(%1$s, $1, $3, $3, $3))'
     ' ELSE hdxjobs.tile_shape_v2(%1$s, $1, $3, $3, $3) END AS hdx_shape %3$s'
     ' FROM (SELECT * FROM hdxjobs.%4$s WHERE hdx_geom && $2 %5$s AND (%6$s) LIMIT $5) AS whole %2$s',
     CASE WHEN mixed.kinds THEN 'kind.shape' ELSE 'hdx_geom' END,
@@ -304,7 +308,8 @@ $$;
 COMMENT ON FUNCTION hdxjobs.live_tile_v1(hdxjobs.layer, integer, integer, integer, text, bigint, text)
 IS 'A tile made from the tables, at most 500,000 bytes; dropped: features that did not fit';
 
--- A look at a layer that is not prepared yet: a sample of what the planner says is too much.
+-- A look at a layer that is not prepared yet: a sample of what the planner says is too much.  A bitmap scan would find
+-- all rows of a tile before the limit takes a few of them.
 CREATE OR REPLACE FUNCTION hdxjobs.preview_tile_v1(
     layer hdxjobs.layer, z integer, x integer, y integer, condition text,
     OUT mvt bytea, OUT dropped bigint, OUT sampled boolean
@@ -312,6 +317,7 @@ CREATE OR REPLACE FUNCTION hdxjobs.preview_tile_v1(
 LANGUAGE plpgsql
 VOLATILE
 PARALLEL SAFE
+SET enable_bitmapscan = off
 AS $$
 DECLARE
     max_rows CONSTANT bigint := 2500;
