@@ -41,13 +41,11 @@ def page_file(name: str) -> Response:
     # Another server of this site may still run the release before: what it sends must not be kept.
     lasting = name.startswith(files.MAPLIBRE_FOLDER) or tk.request.args.get("v") == files.version()
     answer.caching = f"public, max-age={FILE_MAX_AGE_S}, immutable" if lasting else "no-cache"
-    packed = bool(tk.request.accept_encodings["gzip"])
+    packed = replies.takes_gzip(tk.request)
     if packed:
         answer.headers["Content-Encoding"] = "gzip"
     answer.set_data(file.packed if packed else file.body)
-    answer.set_etag(file.digest + "-gzip" * packed)
-    answer.make_conditional(tk.request.environ)
-    return answer
+    return replies.with_etag(answer, file.digest, tk.request)
 
 
 @hdxjobs.route("/dataset/<id>/resource/<resource_id>/preview-status")
