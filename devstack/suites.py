@@ -13,7 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from devstack import ckan, environment, lint, packages, stack
-from devstack.paths import DEV, ROOT, TEST_INI, VENV
+from devstack.paths import CKAN, DEV, ROOT, TEST_INI, VENV
 from devstack.steps import say, step
 
 REPORTS = DEV / "test"
@@ -70,7 +70,7 @@ def run(names: list[str], arguments: list[str]) -> bool:
     """Run suites, by default all, and close with a summary; True if all is well."""
     wanted = [suite for suite in SUITES if suite.name in names or not (names or suite.only_by_name)]
     outcomes = []
-    if "lint" in names or not names:
+    if "lint" in names or not (names or lint.refusal()):
         began = time.monotonic()
         outcomes.append(Outcome("lint", lint.run(), time.monotonic() - began))
     for suite in wanted:
@@ -122,7 +122,7 @@ def _pytest(suite: Suite, arguments: list[str]) -> Outcome:
         *targets,
         *arguments,
     ]
-    say(f"\n{suite.name}: pytest {' '.join([*targets, *arguments])}")
+    say(f"\n{suite.name}, CKAN {CKAN}: pytest {' '.join([*targets, *arguments])}")
     settings = environment.for_tests() if suite.servers else {}
     began = time.monotonic()
     code = subprocess.call(command, cwd=ROOT, env=os.environ | settings, stdin=subprocess.DEVNULL)

@@ -180,8 +180,9 @@ def test_submit_takes_one_kind_of_wish(site: None, run: Call, words: list[str]) 
 
 
 def test_a_long_command_tells_on_stderr_how_far_it_is(
-    resource: dict[str, Any], run: Call, monkeypatch: Any
+    resource: dict[str, Any], monkeypatch: Any, capsys: Any
 ) -> None:
     monkeypatch.setattr(progress, "EVERY_S", 0.0)
-    answer = run("resync")
-    assert (answer.stdout.strip(), answer.stderr.strip()) == ("1 looked at", "0 of 1 done")
+    cli.hdxjobs.main(["resync"], standalone_mode=False)
+    told = capsys.readouterr()
+    assert (told.out.strip(), told.err.strip()) == ("1 looked at", "0 of 1 done")

@@ -16,7 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session, SessionTransaction
 
-from ckanext.hdxjobs import config, queues
+from ckanext.hdxjobs import bulk, config, queues
 from ckanext.hdxjobs.geopreview import mirror, record, rules, sharing
 from ckanext.hdxjobs.geopreview.preview import needs_migration, savepoint
 
@@ -51,7 +51,18 @@ def dataset_gone(reference: str) -> None:
     _safely(drop, reference)
 
 
-def dataset_commits(package: model.Package) -> None:
+@event.listens_for(model.Session, "after_bulk_update")
+def _datasets_saved(update: Any) -> None:
+    """Many datasets were saved at once, and will be committed."""
+    try:
+        for package in bulk.datasets(update):
+            dataset_saved(package.id)
+            dataset_commits(package)
+    except Exception:
+        log.exception("Datasets are saved, but their map previews are left to the sweep")
+
+
+def dataset_commits(package: Any) -> None:
     """A dataset is about to be committed, whoever changed it: no tile server has a layer that is not public then."""
     if not config.tiles_shared():
         return

@@ -14,6 +14,7 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 import sqlalchemy as sa
 from ckan import model
+from flask import has_app_context
 from sqlalchemy.engine import Connection
 
 from ckanext.hdxjobs.geopreview import answer, legacy
@@ -29,7 +30,7 @@ from ckanext.hdxjobs.geopreview.preview import (
     write,
 )
 from ckanext.hdxjobs.geopreview.values import Notice, State
-from ckanext.hdxjobs.messages import Language
+from ckanext.hdxjobs.messages import ENGLISH, Language
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +60,8 @@ def is_served(resource_id: str) -> bool:
 
 
 def visitors_language() -> Language:
-    """The language of the page that is asked for."""
-    return Language(tk._, tk.h.localised_number)
+    """The language of the page that is asked for; English where none is, as in another extension's job."""
+    return Language(tk._, tk.h.localised_number) if has_app_context() else ENGLISH
 
 
 def status(resource_id: str) -> dict[str, Any] | None:
