@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session, SessionTransaction
 
 from ckanext.hdxjobs import config, queues
-from ckanext.hdxjobs.geopreview import mirror, record, rules, sharing
+from ckanext.hdxjobs.geopreview import encore, mirror, record, rules, sharing
 from ckanext.hdxjobs.geopreview.preview import needs_migration, savepoint
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ def bell(resource_id: str, generation: int) -> queues.Bell:
         args=(resource_id, generation),
         key=bell_key(resource_id, generation),
         title=f"Map preview of resource {resource_id}, generation {generation}",
-        timeout_s=config.geo_settings().job_timeout_s,
+        timeout_s=config.geo_settings().job_timeout_s + encore.MORE_S,
     )
 
 
