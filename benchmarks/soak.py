@@ -30,6 +30,7 @@ from benchmarks.measure import Latencies, resident_mb
 from benchmarks.soak_report import Found
 from benchmarks.soak_watch import Watch, Watched
 from devstack import outbox, solr
+from devstack.chaos import family
 from devstack.own_site import TOOLS, Site, until
 from devstack.paths import DEV
 from devstack.steps import step
@@ -89,9 +90,14 @@ class Soak:
     def worker_mb(self) -> tuple[float, ...]:
         return tuple(resident_mb(self.site.running[name].pid) for name in self.names)
 
+    def job_mb(self) -> float:
+        horses = family.horses(self.site.running[name].pid for name in self.names)
+        return max((resident_mb(horse.pid) for horse in horses), default=0.0)
+
     def watched(self) -> Watched:
         return Watched(
             worker_mb=self.worker_mb,
+            job_mb=self.job_mb,
             ckan_url=analytics_requests.dsn(),
             map_name=urlsplit(self.admin).path.strip("/"),
             redis_port=self.site.redis_port,

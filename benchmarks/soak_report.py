@@ -25,6 +25,9 @@ GeoJSON, KML, zipped Shapefiles and CSV of 20 to 300 features, each another one,
 quickly as it takes them; {workers} real workers make maps of them, and the sweep runs each minute. For the last fifth
 of the uploads the workers are suspended, so that the rest of the queue tells their own rate. Then files come one by
 one, each when the one before is ready. Site, workers, PostgreSQL, Solr and Redis share the machine.
+
+To begin a job takes a fork and the whole of CKAN, as long as making a small map. So a job that is done answers the
+next bell of its queue itself, for twenty seconds: where many wait, the beginning is shared by all of them.
 """
 STEPS = {
     START: "fork, CKAN, the job's modules and its connections, for each map that the job made",
@@ -125,6 +128,11 @@ def _resources(found: Found) -> Iterator[Line]:
             "flat",
             last - second <= FLAT_MB,
         )
+    values = _quarters(samples, lambda sample: sample.job_mb)
+    yield Line(
+        "memory of the larger of the processes that do jobs, by quarters of the time",
+        ", ".join(f"{value:.0f}" for value in values) + " MB",
+    )
     for what, of in {
         "connections to PostgreSQL": lambda sample: sample.connections,
         "… idle ones": lambda sample: sample.idle,

@@ -27,11 +27,13 @@ class Sample:
 
     :ivar at_s: seconds since the watch began
     :ivar worker_mb: resident memory of each worker, without the processes that do its jobs
+    :ivar job_mb: of the largest of those processes; 0: none is there
     :ivar idle: connections to PostgreSQL that do nothing, of ``connections``
     """
 
     at_s: float
     worker_mb: tuple[float, ...]
+    job_mb: float
     connections: int
     idle: int
     redis_mb: float
@@ -46,6 +48,7 @@ class Watched:
     """
 
     worker_mb: Callable[[], tuple[float, ...]]
+    job_mb: Callable[[], float]
     ckan_url: str
     map_name: str
     redis_port: int
@@ -79,6 +82,7 @@ class Watch(threading.Thread):
         return Sample(
             at_s=time.monotonic() - self._began,
             worker_mb=watched.worker_mb(),
+            job_mb=watched.job_mb(),
             connections=connections,
             idle=idle,
             redis_mb=self._redis.info("memory")["used_memory"] / 1e6,
