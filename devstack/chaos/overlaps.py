@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 _STEP = re.compile(
-    r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) .*Preview of (\S+), generation (\d+): (\w+) took ([\d.]+) s",
+    r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) .*Preview of (\S+), generation (\d+):"
+    r" (fetch|detect|load|publish) took ([\d.]+) s",
     re.M,
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -397,3 +398,38 @@ def test_a_file_that_breaks_both_readers_fails_and_the_next_job_runs(
     other = call("resource_create", package_id=dataset["id"], upload=upload(TOWNS))
     job.run_preview(other["id"], 1)
     assert call("hdx_geopreview_status", id=other["id"])["state"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("step", "amount"),
+    [
+        ("fetch", " bytes"),
+        ("detect", " bytes"),
+        ("load", ", 2 features"),
+        ("publish", ", 2 features"),
+        ("mirror", ""),
+        ("prepare", ", 2 features, 0 tiles, 0 pieces"),
+    ],
+)
+def test_each_finished_step_has_one_line_in_the_log(told: list[str], step: str, amount: str) -> None:
+    (line,) = [message for message in told if f": {step} took " in message]
+    assert re.fullmatch(rf"Preview of \S+, generation 1: {step} took [\d.]+ s.*{amount}", line)
+
+
+@pytest.fixture(scope="module")
+def _told() -> list[str]:
+    """What the log of one import says; the tests of its lines share it."""
+    return []
+
+
+@pytest.fixture
+def told(
+    _told: list[str], with_plugins: Any, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> list[str]:
+    if not _told:
+        with caplog.at_level("INFO"):
+            resource = request.getfixturevalue("towns")
+        _told += [
+            message for message in caplog.messages if message.startswith(f"Preview of {resource['id']}")
+        ]
+    return _told

@@ -331,6 +331,32 @@ def test_purge_orphans_lists_first_and_drops_then(resource: dict[str, Any], run:
     assert (kept, count_tables(geo_url)) == (1, 0)
 
 
+def test_a_dry_run_of_purge_orphans_changes_nothing(
+    resource: dict[str, Any], run: Call, row: Call, geo_url: str
+) -> None:
+    job.run_preview(resource["id"], 1)
+    with engine().begin() as connection:
+        table = model.resource_table
+        connection.execute(table.update().where(table.c.id == resource["id"]).values(state="deleted"))
+    before = row(resource["id"])
+    answer = run("purge-orphans", "--dry-run")
+    assert answer.stdout.strip() == resource["id"]
+    assert (row(resource["id"]), count_tables(geo_url)) == (before, 1)
+
+
+def test_submit_of_all_knows_no_limit(
+    dataset: dict[str, Any], call: Call, run: Call, switched_off: Any
+) -> None:
+    """Beside one dataset with geodata there are 1,000 without, half of them before it and half of them after."""
+    with switched_off():
+        call("resource_create", package_id=dataset["id"], **GEOJSON)
+    ids = [f"{first}-{number}" for first in "0z" for number in range(500)]
+    with engine().begin() as connection:
+        found = {"title": "", "state": "active", "private": False, "type": "dataset"}
+        connection.execute(model.package_table.insert(), [{"id": id_, "name": id_} | found for id_ in ids])
+    assert run("submit", "--all").stdout.strip() == "1 queued"
+
+
 def test_init_db_may_be_run_again(site: None, run: Call) -> None:
     admin = os.environ["HDXJOBS_TEST_PG_URL"]
     url = admin.rpartition("/")[0] + "/" + config.geo_settings().loader_url.rpartition("/")[2]

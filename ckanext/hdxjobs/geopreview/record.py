@@ -47,6 +47,16 @@ def rows_of_package(connection: Connection, package_id: str) -> dict[str, Row]:
     return {row["resource_id"]: row for row in connection.execute(query).mappings()}
 
 
+def state_and_rows(connection: Connection, package_id: str) -> tuple[str | None, dict[str, Row]]:
+    """A dataset's state (None: it is no more) and its rows, asked for at once because a save waits."""
+    package = model.package_table
+    both = package.outerjoin(PREVIEW, PREVIEW.c.package_id == package.c.id)
+    query = sa.select(package.c.state.label("package_state"), PREVIEW).select_from(both)
+    found = connection.execute(query.where(package.c.id == package_id)).mappings().all()
+    rows = {row["resource_id"]: row for row in found if row["resource_id"] is not None}
+    return (found[0]["package_state"] if found else None), rows
+
+
 def find(resource_id: str) -> Row | None:
     """The row of one resource as the session sees it."""
     rows = _read(sa.select(PREVIEW).where(PREVIEW.c.resource_id == resource_id))
@@ -98,35 +108,34 @@ def search(
 
 def want(
     connection: Connection, *, resource_id: str, package_id: str, fingerprint: str, force: bool = False
-) -> int | None:
-    """Ask for a preview of a file; the new generation, or None when this very file was asked for before.
+) -> Row | None:
+    """Ask for a preview of a file; the new row, or None when this very file was asked for before.
 
     ``rung_at`` is set ahead, because the bell rings right after the commit; ``unring`` takes it back.
     """
     mine = PREVIEW.c.resource_id == resource_id
-    known = connection.execute(sa.select(PREVIEW.c.fingerprint).where(mine)).scalar_one_or_none()
-    if known == fingerprint and not force:
-        return None
     locked = sa.select(PREVIEW, CLOCK.label("clock")).where(mine).with_for_update()
     row = connection.execute(locked).mappings().one_or_none()
+    if row and row["fingerprint"] == fingerprint and not force:
+        return None
     clock = row["clock"] if row else connection.execute(sa.select(CLOCK)).scalar_one()
-    generation = row["generation"] + 1 if row else 1
     history = row["shape_info"] if row else []
     values = blank() | {
         "package_id": package_id,
         "fingerprint": fingerprint,
-        "generation": generation,
+        "generation": row["generation"] + 1 if row else 1,
         "state": State.QUEUED.value,
         "attempt": 0,
         "queued_at": clock,
         "rung_at": clock,
         "shape_info": legacy.appended(history, legacy.processing(timestamp=stamp(clock))),
     }
-    if row is None:
-        connection.execute(PREVIEW.insert().values(resource_id=resource_id, **values))
-    else:
-        connection.execute(PREVIEW.update().where(mine).values(**values))
-    return generation
+    change = (
+        PREVIEW.update().where(mine).values(**values)
+        if row
+        else PREVIEW.insert().values(resource_id=resource_id, **values)
+    )
+    return connection.execute(change.returning(PREVIEW)).mappings().one()
 
 
 def drop(connection: Connection, resource_ids: Collection[str], *, for_good: bool = False) -> list[str]:
@@ -240,8 +249,8 @@ def untold(*, after_s: int, within_s: int, limit: int) -> list[Row]:
         return list(connection.execute(query).mappings())
 
 
-def drop_orphans() -> list[str]:
-    """Drop previews whose resource or dataset went away behind our back (purges, direct writes)."""
+def orphans(connection: Connection) -> list[str]:
+    """Resources with a preview that went away behind our back, or whose dataset did (purges, direct writes)."""
     resource, package = model.resource_table, model.package_table
     alive = (
         sa.select(resource.c.id)
@@ -251,9 +260,13 @@ def drop_orphans() -> list[str]:
         .exists()
     )
     query = sa.select(PREVIEW.c.resource_id).where(PREVIEW.c.state != State.DELETED.value, ~alive)
+    return list(connection.execute(query).scalars())
+
+
+def drop_orphans() -> list[str]:
+    """Drop their previews."""
     with engine().begin() as connection:
-        orphans = list(connection.execute(query).scalars())
-        return drop(connection, orphans)
+        return drop(connection, orphans(connection))
 
 
 def unretired(*, limit: int) -> list[Row]:

@@ -15,6 +15,7 @@ from ckanext.hdxjobs import config, queues
 from ckanext.hdxjobs.errors import LoadError
 from ckanext.hdxjobs.geopreview import attempt, hooks, mirror, publish, record, sharing, workplace
 from ckanext.hdxjobs.geopreview.attempt import Claim
+from ckanext.hdxjobs.geopreview.preview import engine
 from ckanext.hdxjobs.geopreview.remedies import MAX_LOST_JOBS
 from ckanext.hdxjobs.geopreview.values import State
 
@@ -139,9 +140,16 @@ def purge_orphans(*, dry_run: bool) -> Iterator[str]:
     :raises PreviewError: the map database is away
     """
     dsn = config.geo_settings().loader_url
+    doomed: set[str] = set()
+    if dry_run:
+        with engine().connect() as connection:
+            doomed.update(record.orphans(connection))
+    else:
+        record.drop_orphans()
     for resource_id in sorted(publish.resource_ids(dsn)):
         row = record.find(resource_id)
-        if row is not None and row["state"] != State.DELETED.value:
+        is_alive = row is not None and row["state"] != State.DELETED.value
+        if is_alive and resource_id not in doomed:
             continue
         if not dry_run:
             newest = publish.newest(resource_id=resource_id, dsn=dsn)
