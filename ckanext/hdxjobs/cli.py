@@ -18,7 +18,7 @@ from ckan import model
 from ckanext.hdxjobs import config, progress, shell, tilestats
 from ckanext.hdxjobs.analytics import job as analytics
 from ckanext.hdxjobs.errors import FAILURES, PreviewError
-from ckanext.hdxjobs.geopreview import backlog, check, db, hooks, mirror, record, survey, sweep
+from ckanext.hdxjobs.geopreview import backlog, check, db, hooks, mirror, record, survey, sweep, upkeep
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine, needs_migration
 from ckanext.hdxjobs.messages import ENGLISH
 
@@ -214,7 +214,7 @@ def resync(resource_ids: tuple[str, ...]) -> None:
 @click.option("--dry-run", is_flag=True, help="Only list them.")
 def purge_orphans(dry_run: bool) -> None:
     """Drop tables of the map database whose resource is gone or has no preview any more."""
-    record.drop_orphans()
+    upkeep.drop_orphans()
     count = 0
     for resource_id in sweep.purge_orphans(dry_run=dry_run):
         click.echo(resource_id)

@@ -179,9 +179,10 @@ def _roles(scene: Scene) -> Iterator[str | None]:
 
 
 def _processes(scene: Scene) -> Iterator[str | None]:
-    """Of the workers nothing lives on; RQ's schedulers, which outlive a killed worker, end by themselves or here."""
+    """Of a worker nothing lives on, neither when it is killed nor at the end; RQ's schedulers, which outlive a killed worker, end by themselves or here."""
     others = {process.pid for process in scene.grounds.running.values()}
     others |= {each.pid for each in family.children(others)}
+    yield from (f"process {pid} went on without its parent: {told}" for pid, told in scene.orphans.items())
     for process in family.descendants():
         if process.pid not in others and process.group == process.pid:
             yield f"process {process.pid}: {family.command(process.pid)}"

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 
-from devstack.chaos import checks, faults, files, scene
+from devstack.chaos import checks, family, faults, files, scene
 from devstack.chaos.faults import Trouble
 from devstack.chaos.grounds import FOLDER, Grounds, made
 from devstack.chaos.publishers import Notes, Publisher
@@ -19,6 +19,8 @@ from devstack.steps import say, wait_for
 PUBLISHERS = 3
 #: Seconds in which all must have found its end once the faults are over.
 SETTLING_S = 180
+#: Between two looks at what runs; an orphan that is met twice was not killed with its parent.
+LOOK_EVERY_S = 0.5
 FIRST = "SELECT 1 FROM hdxjobs_preview WHERE state = 'ready' LIMIT 1"
 #: Ends of a good file that faults can bring about: they are named, and asking again makes it ready.
 GIVEN_UP = frozenset({"internal", "reader-crashed", "too-much-memory"})
@@ -35,16 +37,24 @@ class Log:
 
 
 class Watch(threading.Thread):
-    """Lets time pass quickly, and notes which layers were listed at any time."""
+    """Lets time pass quickly, and notes what can only be seen meanwhile.
+
+    :ivar seen: the layers that were listed at any time, by resource
+    :ivar orphans: what worked on without its parent, by process
+    """
 
     def __init__(self, grounds: Grounds) -> None:
         super().__init__(daemon=True)
         self._grounds = grounds
         self.over = threading.Event()
         self.seen: dict[str, set[str]] = defaultdict(set)
+        self.orphans: dict[int, str] = {}
 
     def run(self) -> None:
-        while not self.over.wait(1):
+        lonely: set[int] = set()
+        while not self.over.wait(LOOK_EVERY_S):
+            before, lonely = lonely, {orphan.pid for orphan in self._grounds.orphans()}
+            self.orphans |= {pid: family.command(pid) for pid in lonely & before}
             self._grounds.hurry()
             for resource_id, layers in self._grounds.ask_ckan(
                 "SELECT resource_id, layers FROM hdxjobs_preview"
@@ -67,7 +77,7 @@ def run(minutes: float, seed: int) -> bool:
         grounds.end_workers()
         grounds.sweep()
         seen = {resource_id: frozenset(layers) for resource_id, layers in watch.seen.items()}
-        ok = _report(scene.look(grounds, notes, roles, seen), log)
+        ok = _report(scene.look(grounds, notes, roles, seen, watch.orphans), log)
         if trouble.broken:
             say(f"The faults broke off: {trouble.broken}")
         return ok and not trouble.broken

@@ -62,8 +62,10 @@ class Trouble(threading.Thread):
 
 
 def worker_killed(grounds: Grounds, chance: random.Random) -> Iterator[str]:
-    """Its horse dies with it; RQ's scheduler lives on."""
-    name = chance.choice(WORKERS)
+    """Rather one at work: its horse must die with it; RQ's scheduler lives on."""
+    horse = _prey(grounds.busy_horses, chance, within_s=0.3)
+    workers = {grounds.pid(name): name for name in WORKERS}
+    name = workers.get(horse.parent if horse else 0) or chance.choice(WORKERS)
     grounds.signal(name, signal.SIGKILL)
     yield f"{name} killed"
 

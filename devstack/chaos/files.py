@@ -88,6 +88,12 @@ def _cut_off(content: Content) -> bytes:
     return whole[: len(whole) // 2]
 
 
+def _nowhere(content: Content) -> bytes:
+    """It is loaded before anybody sees that nothing of it can be drawn."""
+    feature = {"type": "Feature", "properties": {"mark": content.mark}, "geometry": None}
+    return json.dumps({"type": "FeatureCollection", "features": [feature] * content.count}).encode()
+
+
 def _no_map(_content: Content) -> bytes:
     return b"This is no map."
 
@@ -97,4 +103,4 @@ KINDS: tuple[tuple[str, str, Callable[[Content], bytes]], ...] = (
     ("KML", "kml", _kml),
     ("CSV", "zip", _zipped_csv),
 )
-BROKEN = (_cut_off, _no_map)
+BROKEN = (_cut_off, _no_map, _nowhere)

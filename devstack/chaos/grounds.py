@@ -96,6 +96,11 @@ class Grounds(Site):
         """Those that have begun; a work folder of its own is what an import has first."""
         return [horse for horse in self.horses() if family.has_open(horse.pid, self.work_folder)]
 
+    def orphans(self) -> list[family.Process]:
+        """What works on after its parent died: it is this process's child now, in a group of its own."""
+        started = {process.pid for process in self.running.values()}
+        return [each for each in family.horses([os.getpid()]) if each.pid not in started]
+
     def ask_ckan(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         return outbox.run(self.ckan_url, statement, parameters)
 

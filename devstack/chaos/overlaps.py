@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 _STEP = re.compile(
-    r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) .*Preview of (\S+), generation (\d+): (\w+) took ([\d.]+) s",
+    r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) .*Preview of (\S+), generation (\d+): (\w+) (?:took|was left after) ([\d.]+) s",
     re.M,
 )
 
@@ -32,7 +32,7 @@ class Step:
 
 
 def steps(worker: str, log: str) -> list[Step]:
-    """The steps that a worker's jobs finished."""
+    """The steps that a worker's jobs ended, also those that they left in the middle."""
     found = []
     for when, resource_id, generation, name, seconds in _STEP.findall(log):
         end = datetime.strptime(when, "%Y-%m-%d %H:%M:%S,%f")

@@ -75,12 +75,14 @@ class Scene:
     """What was found once all was quiet.
 
     :ivar seen: layer ids that were served at any time, by resource
+    :ivar orphans: processes that worked on for a while after their parent had died
     """
 
     grounds: Grounds
     notes: Notes
     roles_before: frozenset[str]
     seen: Mapping[str, frozenset[str]]
+    orphans: Mapping[int, str]
     resources: list[Resource]
     layers: list[Layer]
 
@@ -96,10 +98,14 @@ def resources(grounds: Grounds) -> list[Resource]:
 
 
 def look(
-    grounds: Grounds, notes: Notes, roles_before: frozenset[str], seen: Mapping[str, frozenset[str]]
+    grounds: Grounds,
+    notes: Notes,
+    roles_before: frozenset[str],
+    seen: Mapping[str, frozenset[str]],
+    orphans: Mapping[int, str],
 ) -> Scene:
     layers = [Layer(*row) for row in grounds.ask_map(LAYERS)]
-    return Scene(grounds, notes, roles_before, seen, resources(grounds), layers)
+    return Scene(grounds, notes, roles_before, seen, orphans, resources(grounds), layers)
 
 
 def unsettled(grounds: Grounds) -> list[tuple[Any, ...]]:
