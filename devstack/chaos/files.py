@@ -43,6 +43,12 @@ def make(mark: int, chance: random.Random) -> File:
     return File(f"m{mark}-n{count}.{ending}", format_, write(Content(mark, count)))
 
 
+def long(mark: int) -> File:
+    """One that takes a moment."""
+    content = Content(mark, LONG)
+    return File(f"m{mark}-n{LONG}.geojson", "GeoJSON", _geojson(content))
+
+
 def content_of(url: str) -> Content | None:
     """What is in the file at an address; None: it is none of ours."""
     found = _NAME.search(url)

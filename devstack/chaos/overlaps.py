@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -39,6 +39,14 @@ def steps(worker: str, log: str) -> list[Step]:
         begin = end - timedelta(seconds=float(seconds))
         found.append(Step(worker, resource_id, int(generation), name, begin, end))
     return found
+
+
+def locked(told: Iterable[Step], cuts: Collection[datetime]) -> list[Step]:
+    """Without those that lost their lock on the way: they are stopped where the next step begins.
+
+    :param cuts: when sessions of the map database were ended, and all locks with them
+    """
+    return [step for step in told if not any(step.begin - BLURRED <= cut <= step.end for cut in cuts)]
 
 
 def overlaps(told: Iterable[Step]) -> list[tuple[Step, Step]]:

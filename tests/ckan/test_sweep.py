@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from werkzeug.datastructures import FileStorage
 
 from ckanext.hdxjobs import cli, config, queues
-from ckanext.hdxjobs.errors import DetectError, LoadError
+from ckanext.hdxjobs.errors import DetectError, LoadError, PreviewError
 from ckanext.hdxjobs.geopreview import attempt, job, remedies, sweep, workplace
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine
 
@@ -212,6 +212,22 @@ def test_retries_end_after_a_day(resource: dict[str, Any], row: Call) -> None:
         "failed",
         "database-unavailable",
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [(LoadError("database-unavailable"), "queued"), (DetectError("no-features"), "failed")],
+    ids=["trouble that lasted too long", "the file's own fault"],
+)
+def test_a_save_of_the_same_file_asks_again_only_where_trouble_lasted_too_long(
+    resource: dict[str, Any], call: Call, row: Call, error: PreviewError, state: str
+) -> None:
+    ago(resource, remedies.PATIENCE_S, "queued_at")
+    claim = attempt.claim(resource["id"], 1)
+    assert claim is not None
+    attempt.fail(claim, error)
+    call("resource_patch", id=resource["id"], description="the same file")
+    assert row(resource["id"])["state"] == state
 
 
 def test_the_tables_of_a_purged_dataset_are_dropped(

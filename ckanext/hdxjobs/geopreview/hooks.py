@@ -179,6 +179,8 @@ def _reconcile(connection: Connection, package_id: str) -> Asked:
         known = rows.get(found["id"])
         if known is None or known["fingerprint"] != rules.fingerprint(found):
             asked |= _ask(connection, found, force=False)
+        elif record.was_given_up(known):
+            asked |= _ask(connection, found, force=True)
     if asked or gone:
         rows = record.rows_of_package(connection, package_id)
     mirror.restore(connection, resources, rows)

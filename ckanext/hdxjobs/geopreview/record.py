@@ -15,6 +15,7 @@ import ckan.plugins.toolkit as tk
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from ckanext.hdxjobs.errors import FAILURES
 from ckanext.hdxjobs.geopreview import answer, legacy
 from ckanext.hdxjobs.geopreview.preview import (
     CLOCK,
@@ -122,6 +123,12 @@ def want(
     else:
         connection.execute(PREVIEW.update().where(mine).values(**values))
     return generation
+
+
+def was_given_up(row: Row) -> bool:
+    """Whether trouble that has nothing to do with the file lasted too long: a save of the same file asks again."""
+    failure = FAILURES.get(row["error_code"])
+    return row["state"] == State.FAILED.value and failure is not None and failure.retryable
 
 
 def drop(connection: Connection, resource_ids: Collection[str], *, for_good: bool = False) -> list[str]:
