@@ -187,6 +187,8 @@ def _reconcile(connection: Connection, package_id: str) -> Asked:
         known = rows.get(found["id"])
         if known is None or known["fingerprint"] != rules.fingerprint(found):
             asked |= _ask(connection, found, force=False)
+        elif record.was_given_up(known):
+            asked |= _ask(connection, found, force=True)
     mirror.restore(connection, resources, rows | asked)
     return _generations(asked)
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import signal
 import sys
 import time
 from pathlib import Path
 
+import redis
 import rq
 from ckan import model
 from rq.timeouts import JobTimeoutException
@@ -62,7 +64,9 @@ MAX_PREPARE_ATTEMPTS = 3
 
 def run_preview(resource_id: str, generation: int) -> None:
     """Make a preview, and some more if they wait; what the bell on geo_q calls."""
-    _die_with_worker()
+    if not _die_with_worker():
+        log.warning("Preview of %s: its worker died before it began", resource_id)
+        return
     began = time.monotonic()
     settings = config.geo_settings()
     if _preview(resource_id, generation, settings=settings):
@@ -288,7 +292,21 @@ def _tidy(claim: Claim, dsn: str, *, everything: bool) -> None:
         )
 
 
-def _die_with_worker() -> None:
-    """RQ never stops the orphan of a killed worker: let the kernel do it (Linux only)."""
-    if sys.platform == "linux" and rq.get_current_job() is not None:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _die_with_worker() -> bool:
+    """RQ never stops the orphan of a killed worker: let the kernel do it (Linux only); False: it is one already."""
+    current = rq.get_current_job()
+    if sys.platform != "linux" or current is None:
+        return True
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    return _worker_pid(current) in (None, os.getppid(), os.getpid())
+
+
+def _worker_pid(current: rq.job.Job) -> int | None:
+    """The worker that took a job, as it told Redis; None when Redis does not know."""
+    try:
+        told = current.connection.hget(
+            f"{rq.Worker.redis_worker_namespace_prefix}{current.worker_name}", "pid"
+        )
+    except redis.RedisError:
+        return None
+    return int(told) if told else None
