@@ -5,16 +5,10 @@ The only module that knows the order of the steps, owns the work folder and judg
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import os
-import signal
-import sys
 import time
 from pathlib import Path
 
-import redis
-import rq
 from ckan import model
 from rq.timeouts import JobTimeoutException
 
@@ -34,6 +28,7 @@ from ckanext.hdxjobs.geopreview import (
     sharing,
     source,
     sweep,
+    tether,
     tiles,
     workplace,
 )
@@ -54,9 +49,6 @@ from ckanext.hdxjobs.geopreview.values import (
 
 log = logging.getLogger(__name__)
 
-#: prctl's number for "send me this signal when my parent dies" (linux/prctl.h).
-_PR_SET_PDEATHSIG = 1
-
 #: Seconds after which a layer that is not prepared has lost its worker, and how often preparing is tried.
 UNPREPARED_S = 3600
 MAX_PREPARE_ATTEMPTS = 3
@@ -64,7 +56,7 @@ MAX_PREPARE_ATTEMPTS = 3
 
 def run_preview(resource_id: str, generation: int) -> None:
     """Make a preview, and some more if they wait; what the bell on geo_q calls."""
-    if not _die_with_worker():
+    if not tether.die_with_worker():
         log.warning("Preview of %s: its worker died before it began", resource_id)
         return
     began = time.monotonic()
@@ -290,23 +282,3 @@ def _tidy(claim: Claim, dsn: str, *, everything: bool) -> None:
             claim.generation,
             error.code,
         )
-
-
-def _die_with_worker() -> bool:
-    """RQ never stops the orphan of a killed worker: let the kernel do it (Linux only); False: it is one already."""
-    current = rq.get_current_job()
-    if sys.platform != "linux" or current is None:
-        return True
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    return _worker_pid(current) in (None, os.getppid(), os.getpid())
-
-
-def _worker_pid(current: rq.job.Job) -> int | None:
-    """The worker that took a job, as it told Redis; None when Redis does not know."""
-    try:
-        told = current.connection.hget(
-            f"{rq.Worker.redis_worker_namespace_prefix}{current.worker_name}", "pid"
-        )
-    except redis.RedisError:
-        return None
-    return int(told) if told else None
