@@ -27,6 +27,9 @@ from ckanext.hdxjobs.analytics import beacon, capture
 from ckanext.hdxjobs.geopreview import db, job
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine
 
+if not tk.check_ckan_version(min_version="2.12"):
+    from older import provide_plugin, with_plugins  # noqa: F401
+
 
 def _admin_url(url: str) -> str:
     """The database of ``url`` as the superuser; made if it is missing."""
@@ -144,6 +147,24 @@ def row() -> Callable[[str], dict[str, Any]]:
             return dict(found.mappings().one())
 
     return read
+
+
+class Browser:
+    """A visitor's browser: it keeps its cookies, also where CKAN's test application is a new one at each turn."""
+
+    def __init__(self, app: Any) -> None:
+        self._client = app.test_client()
+        self.get = self._client.get
+        self.post = self._client.post
+
+    def log_in(self, user: dict[str, Any], password: str) -> None:
+        form = {"login": user["name"], "password": password}
+        self.post("/user/login", data=form, follow_redirects=False)
+
+
+@pytest.fixture
+def browser(app: Any) -> Browser:
+    return Browser(app)
 
 
 class SilentServer:
