@@ -22,5 +22,5 @@ def test_nothing_is_lost_while_processes_and_servers_are_broken() -> None:
         text=True,
         timeout=600,
     )
-    print(done.stdout)
+    sys.stdout.write(done.stdout)
     assert done.returncode == 0, done.stdout
