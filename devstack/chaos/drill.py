@@ -94,7 +94,7 @@ def _make_trouble(grounds: Grounds, minutes: float, seed: int, log: Log) -> tupl
     wait_for(lambda: bool(grounds.ask_ckan(FIRST)), seconds=SETTLING_S, every=0.5)
     log("the first map is there, so that faults meet work")
     trouble.start()
-    time.sleep(max(0.0, began + minutes * 60 - time.monotonic()))
+    time.sleep(max(minutes * 30, began + minutes * 60 - time.monotonic()))
     over.set()
     for thread in (*publishers, trouble):
         thread.join()

@@ -23,6 +23,8 @@ from devstack.own_site import until
 FIRST_MARK = 900_000
 #: Seconds that are long enough for the kernel to kill, and for a look at what lives.
 MOMENT_S = 1.5
+#: Seconds in which a moment comes on the busiest machine.
+PATIENCE_S = 150
 
 ROW = "SELECT generation, state, phase, retired_at IS NOT NULL FROM hdxjobs_preview WHERE resource_id = %s"
 #: The locks of imports have numbers of 64 bits; the gate's is small.
@@ -32,6 +34,10 @@ FROM pg_locks AS l
 INNER JOIN pg_database AS d ON l.database = d.oid
 WHERE d.datname = %s AND l.locktype = 'advisory' AND l.objsubid = 1 AND l.classid::bigint <> 0
 """
+
+
+def _await(condition: Callable[[], bool]) -> None:
+    until(condition, seconds=PATIENCE_S)
 
 
 class _Import:
@@ -59,7 +65,7 @@ class _Import:
     def held_before_publishing(self) -> Iterator[family.Process]:
         """Its layers are loaded, and its work horse is frozen before it makes them the live ones."""
         with self.grounds.gate_shut():
-            until(lambda: self.row[2] == "publish")
+            _await(lambda: self.row[2] == "publish")
             horse = self.horse()
             os.kill(horse.pid, signal.SIGSTOP)
         try:
@@ -77,14 +83,14 @@ def overtaken(made: _Import) -> None:
     with made.held_before_publishing():
         made.grounds.cut(ROB)
         made.ask_again()
-        until(lambda: made.row[:2] == (2, "ready"))
+        _await(lambda: made.row[:2] == (2, "ready"))
 
 
 def followed(made: _Import) -> None:
     """A newer one is claimed meanwhile: it must wait for this one's end."""
     with made.held_before_publishing():
         made.ask_again()
-        until(lambda: made.row[:2] == (2, "running"))
+        _await(lambda: made.row[:2] == (2, "running"))
         time.sleep(MOMENT_S)
 
 
@@ -92,7 +98,7 @@ def deleted(made: _Import) -> None:
     """Its resource is deleted and cleared away: no layer may appear when it wakes up."""
     with made.held_before_publishing():
         made.grounds.call("resource_delete", id=made.resource_id)
-        until(lambda: made.row[3])
+        _await(lambda: made.row[3])
 
 
 def made_private(made: _Import) -> None:
@@ -127,7 +133,7 @@ def _first(look: Callable[[], list[family.Process]]) -> family.Process:
         found[:] = look()
         return bool(found)
 
-    until(is_there)
+    _await(is_there)
     return found[0]
 
 
@@ -140,7 +146,7 @@ def run(grounds: Grounds, notes: Notes, say: Callable[[str], None]) -> None:
         name = moment.__name__.replace("_", " ")
         say(f"an import is {name}")
         try:
-            until(lambda: not (grounds.horses() or scene.unsettled(grounds)))
+            _await(lambda: not (grounds.horses() or scene.unsettled(grounds)))
             moment(_Import(grounds, FIRST_MARK + number))
         except (TimeoutError, ProcessLookupError, requests.RequestException) as error:
             notes.moments[name] = f"an import {name}: {error}"
