@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import ckan.plugins as p
 import ckan.plugins.toolkit as tk
 import psycopg2
 import pytest
@@ -19,12 +20,13 @@ import sqlalchemy as sa
 from ckan import model
 from ckan.lib.jobs import add_queue_name_prefix
 from ckan.tests import factories
+from ckan.tests.helpers import CKANTestApp
 from outbox_view import Events
 from werkzeug.datastructures import FileStorage
 
 from ckanext.hdxjobs import config, queues
 from ckanext.hdxjobs.analytics import beacon, capture
-from ckanext.hdxjobs.geopreview import db, job
+from ckanext.hdxjobs.geopreview import db, gate, job
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine
 
 
@@ -48,6 +50,42 @@ def _loggers_heard() -> None:
     for name in logging.root.manager.loggerDict:
         if name.startswith("ckanext.hdxjobs"):
             logging.getLogger(name).disabled = False
+
+
+def _configured(request: pytest.FixtureRequest) -> bool:
+    """Whether marks give the test a site of its own."""
+    marks = ("ckan_config", "provide_plugin", "with_plugins")
+    return any(request.node.get_closest_marker(name) for name in marks)
+
+
+@pytest.fixture
+def with_plugins(request: pytest.FixtureRequest, ckan_config: Any) -> None:
+    """CKAN's fixture; but the plugins of the ini stay for the next test, for loading takes half a second."""
+    if _configured(request):
+        request.getfixturevalue("with_plugins")
+    elif not p.plugin_loaded("hdxjobs"):
+        p.load_all()
+
+
+@pytest.fixture(scope="session")
+def _usual_site() -> dict[str, Any]:
+    """The application of the ini, once a test has made it."""
+    return {}
+
+
+@pytest.fixture
+def app(request: pytest.FixtureRequest, make_app: Callable[[], Any], _usual_site: dict[str, Any]) -> Any:
+    """CKAN's fixture, without cookies; but the application of the ini is made once: that takes a second.
+
+    Options that a test sets without a mark are those of the running site: give them the type that they have.
+    """
+    if _configured(request):
+        return make_app()
+    if not _usual_site:
+        _usual_site["app"] = make_app().app
+    tk.config["testing"] = True
+    gate.admissions.forget()
+    return CKANTestApp(_usual_site["app"])
 
 
 @pytest.fixture(scope="session")
