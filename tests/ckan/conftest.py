@@ -18,6 +18,7 @@ import pytest
 import rq
 import sqlalchemy as sa
 from ckan import model
+from ckan.common import config_declaration
 from ckan.lib.jobs import add_queue_name_prefix
 from ckan.tests import factories
 from ckan.tests.helpers import CKANTestApp
@@ -53,9 +54,12 @@ def _loggers_heard() -> None:
 
 
 def _configured(request: pytest.FixtureRequest) -> bool:
-    """Whether marks give the test a site of its own."""
-    marks = ("ckan_config", "provide_plugin", "with_plugins")
-    return any(request.node.get_closest_marker(name) for name in marks)
+    """Whether marks give the test a site of its own; our options do not, for no plugin reads them when it is loaded."""
+    if any(request.node.get_closest_marker(name) for name in ("provide_plugin", "with_plugins")):
+        return True
+    return any(
+        not mark.args[0].startswith("ckanext.hdxjobs.") for mark in request.node.iter_markers("ckan_config")
+    )
 
 
 @pytest.fixture
@@ -65,6 +69,8 @@ def with_plugins(request: pytest.FixtureRequest, ckan_config: Any) -> None:
         request.getfixturevalue("with_plugins")
     elif not p.plugin_loaded("hdxjobs"):
         p.load_all()
+    elif request.node.get_closest_marker("ckan_config"):
+        config_declaration.normalize(ckan_config)
 
 
 @pytest.fixture(scope="session")
@@ -269,9 +275,11 @@ def people(site: None) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture
-def layer(people: dict[str, Any]) -> dict[str, Any]:
-    """A layer of a public dataset, for tests that change it."""
-    return _layer(people["org"]["id"], private=False)
+def layer(site: None, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """A layer of a public dataset, for tests that change it; of the people's organization if the test has people."""
+    alone = "people" not in request.fixturenames
+    org = factories.Organization() if alone else request.getfixturevalue("people")["org"]
+    return _layer(org["id"], private=False)
 
 
 @pytest.fixture(scope="module")
