@@ -106,6 +106,12 @@ def geo_url() -> str:
     return settings.loader_url
 
 
+@pytest.fixture(scope="session")
+def geo_admin_url(geo_url: str) -> str:
+    """The map database as its administrator."""
+    return _admin_url(geo_url)
+
+
 @pytest.fixture
 def migrated(with_plugins: Any, clean_db: Any, migrate_db_for: Callable[[str], None]) -> None:
     """CKAN's database, empty, with our table; the first cleaning of a run drops that."""
