@@ -55,6 +55,13 @@ def test_a_shape_too_small_for_the_zoom_is_still_there(imported, shape, zoom):
     assert found
 
 
+def test_a_mark_is_a_square_and_its_ring_an_outer_one(imported):
+    (item,) = imported(makers.geojson(makers.feature(VANISHING["a hut"]))).tile()
+    x, y = np.array(item["geometry"]["coordinates"][0]).T
+    # Two units each way; clockwise where y points up (MVT 2.1, 4.3.3.3).
+    assert x @ np.roll(y, -1) - y @ np.roll(x, -1) == -8
+
+
 def test_a_shape_appears_only_in_tiles_it_touches(imported):
     result = imported(makers.geojson(makers.feature(polygon([20, 20], [170, 20], [170, 80]))))
     assert result.tile(1, 1, 0)

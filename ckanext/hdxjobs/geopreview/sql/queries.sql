@@ -406,9 +406,7 @@ FROM (
                     AND greatest(
                         ST_XMax(l.hdx_geom) - ST_XMin(l.hdx_geom), ST_YMax(l.hdx_geom) - ST_YMin(l.hdx_geom)
                     ) < 8 * %(unit)s
-                    THEN ST_AsMVTGeom(
-                        ST_Expand(ST_Centroid(ST_Envelope(l.hdx_geom)), 4 * %(unit)s), h.bounds, 4096, 64, true
-                    )
+                    THEN hdxjobs.speck_v1(l.hdx_geom, h.bounds, %(unit)s, 4)
                 ELSE hdxjobs.tile_shape_v2(l.hdx_geom, h.bounds, %(unit)s, %(detail)s * %(unit)s, 4 * %(unit)s)
             END AS hdx_shape,
             nullif(d.amount, 1) AS point_count
