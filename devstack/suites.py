@@ -44,7 +44,7 @@ class Suite:
 
 
 SUITES = (
-    Suite("unit", processes=2),
+    Suite("unit"),
     Suite("fuzz", processes=2),
     Suite("service", servers=True, processes=2),
     Suite("ckan", servers=True, ckan=True),

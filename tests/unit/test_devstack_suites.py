@@ -55,4 +55,4 @@ def test_processes_share_a_whole_suite_but_not_what_somebody_looks_at_alone() ->
 
 
 def test_processes_share_single_tests_where_no_database_is_made_for_each_process() -> None:
-    assert together(Suite("unit", processes=2), []) == ("-n", "2", "--dist", "load")
+    assert together(Suite("fuzz", processes=2), []) == ("-n", "2", "--dist", "load")
