@@ -27,7 +27,7 @@ class Suite:
     :ivar servers: PostgreSQL, Redis and Solr
     :ivar ckan: CKAN's pytest plugin and its test databases
     :ivar browser: Chromium
-    :ivar processes: that share its files; each makes databases of its own
+    :ivar processes: that share its files, or its tests if it needs no servers; each makes databases of its own
     """
 
     name: str
@@ -43,7 +43,7 @@ class Suite:
 
 SUITES = (
     Suite("unit"),
-    Suite("fuzz"),
+    Suite("fuzz", processes=2),
     Suite("service", servers=True, processes=2),
     Suite("ckan", servers=True, ckan=True),
     Suite("browser", servers=True, ckan=True, browser=True),
@@ -129,7 +129,9 @@ def _pytest(suite: Suite, arguments: list[str]) -> Outcome:
 
 def together(suite: Suite, arguments: list[str]) -> tuple[str, ...]:
     """What lets processes share a suite; whoever asks for something of their own gets one, for its debugger."""
-    return ("-n", str(suite.processes), "--dist", "loadfile") if suite.processes > 1 and not arguments else ()
+    if suite.processes == 1 or arguments:
+        return ()
+    return ("-n", str(suite.processes), "--dist", "loadfile" if suite.servers else "load")
 
 
 def names_a_test(argument: str) -> bool:

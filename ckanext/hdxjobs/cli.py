@@ -17,7 +17,7 @@ from ckan import model
 
 from ckanext.hdxjobs import config, progress, shell, tilestats
 from ckanext.hdxjobs.analytics import job as analytics
-from ckanext.hdxjobs.errors import FAILURES, PreviewError
+from ckanext.hdxjobs.errors import FAILURES, NewerSchema, PreviewError
 from ckanext.hdxjobs.geopreview import backlog, check, db, hooks, mirror, record, survey, sweep
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine, needs_migration
 from ckanext.hdxjobs.messages import ENGLISH
@@ -83,6 +83,8 @@ def init_db(admin_url: str | None) -> None:
     loader_url = config.geo_settings().loader_url
     try:
         db.init(admin_url or loader_url, loader_url=loader_url, tiles_url=config.tile_settings().tiles_url)
+    except NewerSchema as error:
+        raise click.ClickException(str(error)) from error
     except psycopg2.Error as error:
         hint = "" if admin_url else " (does this take an administrator? Name one by --admin-url)"
         raise click.ClickException(

@@ -9,6 +9,7 @@ The tree::
         +-- LoadError          the geodata could not be put into PostGIS
         +-- PublishError       the loaded layers could not be served
         +-- Superseded         a newer upload or a deletion overtook this job (no error for the user)
+    +-- NewerSchema            the map database was set up by a newer release
 
 The class says where it broke; the *code* says what a user is told.  Codes are
 rows of one table, ``FAILURES``: the only place with messages, so that docs,
@@ -234,6 +235,13 @@ class PublishError(PreviewError):
 
 class Superseded(HdxJobsError):
     """A newer upload or a deletion overtook this job; it cleans up and leaves quietly."""
+
+
+class NewerSchema(HdxJobsError):
+    """A newer release has set up the map database, and this one must not undo that.
+
+    :param 0: the two versions and what to do, for administrators
+    """
 
 
 class PoolBusy(HdxJobsError):

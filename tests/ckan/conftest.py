@@ -11,20 +11,23 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import ckan.plugins as p
 import ckan.plugins.toolkit as tk
 import psycopg2
 import pytest
 import rq
 import sqlalchemy as sa
 from ckan import model
+from ckan.common import config_declaration
 from ckan.lib.jobs import add_queue_name_prefix
 from ckan.tests import factories
+from ckan.tests.helpers import CKANTestApp
 from outbox_view import Events
 from werkzeug.datastructures import FileStorage
 
 from ckanext.hdxjobs import config, queues
 from ckanext.hdxjobs.analytics import beacon, capture
-from ckanext.hdxjobs.geopreview import db, job
+from ckanext.hdxjobs.geopreview import db, gate, job
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine
 
 if not tk.check_ckan_version(min_version="2.12"):
@@ -53,6 +56,47 @@ def _loggers_heard() -> None:
             logging.getLogger(name).disabled = False
 
 
+def _configured(request: pytest.FixtureRequest) -> bool:
+    """Whether marks give the test a site of its own; our options do not, for no plugin reads them when it is loaded."""
+    if any(request.node.get_closest_marker(name) for name in ("provide_plugin", "with_plugins")):
+        return True
+    return any(
+        not mark.args[0].startswith("ckanext.hdxjobs.") for mark in request.node.iter_markers("ckan_config")
+    )
+
+
+@pytest.fixture
+def with_plugins(request: pytest.FixtureRequest, ckan_config: Any) -> None:
+    """CKAN's fixture; but the plugins of the ini stay for the next test, for loading takes half a second."""
+    if _configured(request):
+        request.getfixturevalue("with_plugins")
+    elif not p.plugin_loaded("hdxjobs"):
+        p.load_all()
+    elif request.node.get_closest_marker("ckan_config"):
+        config_declaration.normalize(ckan_config)
+
+
+@pytest.fixture(scope="session")
+def _usual_site() -> dict[str, Any]:
+    """The application of the ini, once a test has made it."""
+    return {}
+
+
+@pytest.fixture
+def app(request: pytest.FixtureRequest, make_app: Callable[[], Any], _usual_site: dict[str, Any]) -> Any:
+    """CKAN's fixture, without cookies; but the application of the ini is made once: that takes a second.
+
+    Options that a test sets without a mark are those of the running site: give them the type that they have.
+    """
+    if _configured(request):
+        return make_app()
+    if not _usual_site:
+        _usual_site["app"] = make_app().app
+    tk.config["testing"] = True
+    gate.admissions.forget()
+    return CKANTestApp(_usual_site["app"])
+
+
 @pytest.fixture(scope="session")
 def geo_url() -> str:
     """The map database, set up; the loader's URL."""
@@ -63,6 +107,12 @@ def geo_url() -> str:
         tiles_url=config.tile_settings().tiles_url,
     )
     return settings.loader_url
+
+
+@pytest.fixture(scope="session")
+def geo_admin_url(geo_url: str) -> str:
+    """The map database as its administrator."""
+    return _admin_url(geo_url)
 
 
 @pytest.fixture
@@ -252,9 +302,11 @@ def people(site: None) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture
-def layer(people: dict[str, Any]) -> dict[str, Any]:
-    """A layer of a public dataset, for tests that change it."""
-    return _layer(people["org"]["id"], private=False)
+def layer(site: None, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """A layer of a public dataset, for tests that change it; of the people's organization if the test has people."""
+    alone = "people" not in request.fixturenames
+    org = factories.Organization() if alone else request.getfixturevalue("people")["org"]
+    return _layer(org["id"], private=False)
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,9 @@ import io
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import makers
@@ -21,10 +17,9 @@ import psycopg2
 import pytest
 from ckan import model
 from ckan.tests import factories
+from workers import DEADLINE_S, work, worker
 
 from ckanext.hdxjobs.geopreview import sweep
-
-DEADLINE_S = 240
 
 FIELDS = {"name": "Lac Kivu", "depth": 475.5, "rank": 7, "deep": True}
 POLYGON = {
@@ -54,28 +49,6 @@ def editor(site: None) -> dict[str, str]:
     package = factories.Dataset(owner_org=org["id"])
     model.Session.remove()
     return {"Authorization": user["token"], "package": package["id"]}
-
-
-@contextmanager
-def worker(*options: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker in a process group of its own, ended with all it started."""
-    ckan = str(Path(sys.executable).parent / "ckan")
-    command = [ckan, "-c", os.environ["HDXJOBS_TEST_INI"], "jobs", "worker", *options, "geo_q"]
-    with subprocess.Popen(
-        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            yield process
-        finally:
-            with suppress(ProcessLookupError):  # RQ's scheduler outlives a worker that was killed
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-def work() -> None:
-    """Let a real worker empty the queue."""
-    with worker("--burst") as process:
-        assert process.wait(timeout=DEADLINE_S) == 0
-    model.Session.remove()
 
 
 def create(app: Any, editor: dict[str, str], *, file: tuple[bytes, str], **fields: str) -> str:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -80,17 +81,27 @@ def geo() -> Iterator[GeoDatabase]:
     """A fresh map database with roles of its own; gone after the run."""
     server = os.environ["HDXJOBS_TEST_PG_URL"]
     name = f"geo_service_{uuid.uuid4().hex[:8]}"
-    loader, reads = f"{name}_loader", f"{name}_tiles"
+    roles = f"{name}_loader", f"{name}_tiles"
+    with new_database(name, *roles) as database:
+        with _alone(server):
+            db.init(database.admin, loader_url=database.loader, tiles_url=database.tiles)
+        yield database
+    _run(server, *(f"DROP ROLE {role}" for role in roles))
+
+
+@contextmanager
+def new_database(name: str, loader: str, reads: str) -> Iterator[GeoDatabase]:
+    """An empty database and its URLs by role; gone afterwards."""
+    server = os.environ["HDXJOBS_TEST_PG_URL"]
     _run(server, f"CREATE DATABASE {name}")
-    database = GeoDatabase(
-        admin=_url(server, database=name),
-        loader=_url(server, database=name, role=loader),
-        tiles=_url(server, database=name, role=reads),
-    )
-    with _alone(server):
-        db.init(database.admin, loader_url=database.loader, tiles_url=database.tiles)
-    yield database
-    _run(server, f"DROP DATABASE {name} WITH (FORCE)", f"DROP ROLE {loader}", f"DROP ROLE {reads}")
+    try:
+        yield GeoDatabase(
+            admin=_url(server, database=name),
+            loader=_url(server, database=name, role=loader),
+            tiles=_url(server, database=name, role=reads),
+        )
+    finally:
+        _run(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @dataclass(frozen=True)
@@ -205,15 +216,12 @@ def detected(download: Callable[..., Download], readers: reader.Readers) -> Call
 
 
 @pytest.fixture
-def imported(
-    geo: GeoDatabase,
-    tile_reader: tiles.TileReader,
-    detected: Callable[..., Any],
-    readers: reader.Readers,
-) -> Callable[..., Imported]:
-    """The whole way: bytes -> layers -> tables -> tile sets."""
+def imported_into(detected: Callable[..., Any], readers: reader.Readers) -> Callable[..., Imported]:
+    """The whole way into a map database: bytes -> layers -> tables -> tile sets."""
 
     def run(
+        geo: GeoDatabase,
+        tile_reader: tiles.TileReader,
         content: bytes,
         *,
         caps: Amount = AMPLE,
@@ -239,6 +247,14 @@ def imported(
         return Imported(tuple(tables), tile_sets, said, geo, tile_reader)
 
     return run
+
+
+@pytest.fixture
+def imported(
+    geo: GeoDatabase, tile_reader: tiles.TileReader, imported_into: Callable[..., Imported]
+) -> Callable[..., Imported]:
+    """The whole way into the run's map database."""
+    return partial(imported_into, geo, tile_reader)
 
 
 @pytest.fixture(scope="session")

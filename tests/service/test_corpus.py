@@ -28,7 +28,7 @@ def outcome_of(case, folder, dsn):
                 download,
                 folder=folder,
                 max_unpacked_bytes=10**8,
-                max_layers=50,
+                max_layers=10,
                 formats=frozenset(FORMATS),
                 readers=readers,
             )

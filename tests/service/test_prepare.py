@@ -112,16 +112,14 @@ def test_a_stored_tile_has_its_gzip_copy(imported):
     assert result.tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0).content == bytes(packed)
 
 
-def test_tiles_that_an_older_release_stored_are_served_once_the_schema_is_brought_up_to_date(geo, imported):
+def test_tiles_that_an_older_release_stored_are_served_without_a_gzip_copy(geo, imported):
     result = imported(crowd(), budget=SMALL)
     tile_set = result.tile_sets[0]
     before = result.tile()
     geo.rows(f"ALTER TABLE hdxjobs.s{result.tables[0].table_name[1:]} DROP COLUMN packed; SELECT 1")
-    with pytest.raises(errors.PoolBusy, match="ckan hdxjobs init-db"):
-        result.tile()
-    db.init(geo.admin, loader_url=geo.loader, tiles_url=geo.tiles)
     assert result.tile() == before
-    assert result.tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0).state == "stored"
+    ask = "SELECT state, is_packed FROM hdxjobs.tile_v3(%s, 1, 0, 0, 0, NULL, true)"
+    assert geo.rows(ask, tile_set.layer_id) == [("stored", False)]
 
 
 @pytest.mark.parametrize("zoom", [0, 1, 2, 3, 4])
@@ -465,7 +463,7 @@ def test_a_thousand_points_in_one_place_are_one_mark_at_each_zoom(imported):
 
 
 def test_a_comb_that_cannot_be_simplified_is_cut_and_stays_quick(imported):
-    teeth = [[n * 0.003, 30.0 if n % 2 else 60.0] for n in range(40_000)]
+    teeth = [[n * 0.012, 30.0 if n % 2 else 60.0] for n in range(10_000)]
     comb = {"type": "Polygon", "coordinates": [[*teeth, [160, 0], [0, 0], teeth[0]]]}
     result = imported(geojson(feature(comb)))
     for tile in [(0, 0, 0), (3, 4, 3), (6, 40, 22), (9, 300, 190)]:

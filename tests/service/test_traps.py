@@ -59,7 +59,7 @@ def far_out() -> bytes:
 
 def flat() -> bytes:
     return geojson(
-        *(feature(line([10, 10], [10 + n / 1e4, 10], [10, 10]), n=n) for n in range(3_000)),
+        *(feature(line([10, 10], [10 + n / 1e4, 10], [10, 10]), n=n) for n in range(1_000)),
         feature(line([-180, -85], [180, 85], [-180, -85])),
     )
 
@@ -84,8 +84,7 @@ def saw() -> bytes:
 )
 def test_each_tile_is_small_enough(imported: Callable[..., Any], make: Callable[[], bytes]) -> None:
     result = imported(make())
-    assert max(sizes(result)) <= FULL_BYTES
-    assert max(sizes(result)) > 0
+    assert 0 < max(sizes(result)) <= FULL_BYTES
 
 
 def test_a_hundred_thousand_points_in_one_place_are_one_mark_that_counts_them(imported: Any) -> None:

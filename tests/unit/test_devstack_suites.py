@@ -49,6 +49,10 @@ def test_a_path_replaces_the_suites_folder_and_an_option_does_not(argument: str,
 
 
 def test_processes_share_a_whole_suite_but_not_what_somebody_looks_at_alone() -> None:
-    shared = Suite("service", processes=2)
+    shared = Suite("service", servers=True, processes=2)
     assert together(shared, []) == ("-n", "2", "--dist", "loadfile")
-    assert together(shared, ["-x"]) == together(Suite("unit"), []) == ()
+    assert together(shared, ["-x"]) == together(Suite("ckan", servers=True), []) == ()
+
+
+def test_processes_share_single_tests_where_no_database_is_made_for_each_process() -> None:
+    assert together(Suite("fuzz", processes=2), []) == ("-n", "2", "--dist", "load")

@@ -14,14 +14,14 @@ from urllib.parse import unquote, urlsplit
 import psycopg2
 from psycopg2 import extensions, sql
 
-from ckanext.hdxjobs.errors import PreviewError
+from ckanext.hdxjobs.errors import NewerSchema, PreviewError
 from ckanext.hdxjobs.geopreview import verdicts
 
 log = logging.getLogger(__name__)
 
 SCHEMA = "hdxjobs"
 #: Raised with each change of the files in sql/.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 CONNECT_TIMEOUT_S = 5
 #: When somebody waits for a save.
 HURRIED_CONNECT_TIMEOUT_S = 2
@@ -97,15 +97,19 @@ def reason(error: BaseException) -> str:
 
 
 def init(admin_dsn: str, *, loader_url: str, tiles_url: str) -> None:
-    """Make extension, roles, schema and functions; may be run again at any time.
+    """Make extension, roles, schema and functions, or bring those of an older release up to date.
+
+    May be run again at any time, and by several at once.  What fails on the way leaves the schema as it was.
 
     :param admin_dsn: the map database as a role that may create roles and extensions
     :param loader_url: URL of the role that will own the schema and its tables
     :param tiles_url: URL of the role that may only run the tile functions
+    :raises NewerSchema: a newer release was here before
     """
     admin = connect(admin_dsn)
     try:
         with admin, admin.cursor() as cursor:
+            cursor.execute(query("lock_schema"))
             cursor.execute("SELECT current_user, current_database()")
             admin_name, database = cursor.fetchone() or ("", "")
             roles = [_role(cursor, url, admin_name) for url in dict.fromkeys((loader_url, tiles_url))]
@@ -145,6 +149,7 @@ def _install(loader_url: str, tiles: str) -> None:
     try:
         with owner, owner.cursor() as cursor:
             cursor.execute(query("lock_schema"))
+            _refuse_newer(cursor)
             cursor.execute(query("postgis_schema"))
             (postgis,) = cursor.fetchone() or ("public",)
             cursor.execute(query("fix_search_path", postgis=sql.Identifier(postgis)))
@@ -155,3 +160,18 @@ def _install(loader_url: str, tiles: str) -> None:
             cursor.execute(query("note_version"), {"version": SCHEMA_VERSION})
     finally:
         owner.close()
+
+
+def _refuse_newer(cursor: Any) -> None:
+    """Functions of an older release may not know what the tables hold by now."""
+    cursor.execute(query("schema_exists"))
+    if cursor.fetchone() != (True,):
+        return
+    cursor.execute(query("schema_version"))
+    (found,) = cursor.fetchone() or (None,)
+    if found is not None and found > SCHEMA_VERSION:
+        message = (
+            f"The map database has schema {found}, of a newer release than this one, which knows schema "
+            f"{SCHEMA_VERSION}; nothing was changed. Install that release of ckanext-hdxjobs here too."
+        )
+        raise NewerSchema(message)

@@ -36,8 +36,10 @@ def map_database(dsn: str) -> Finding:
     except PreviewError as error:
         return Finding("map database", ok=False, detail=f"{error} Its log says why.")
     detail = f"PostgreSQL {version.split()[0]}, PostGIS {postgis}, schema {schema}"
-    if schema != db.SCHEMA_VERSION:
+    if schema is None or schema < db.SCHEMA_VERSION:
         detail += f" instead of {db.SCHEMA_VERSION}; run: ckan hdxjobs init-db"
+    elif schema > db.SCHEMA_VERSION:
+        detail += f", of a newer release; this one knows {db.SCHEMA_VERSION}: install that release here too"
     return Finding("map database", ok=schema == db.SCHEMA_VERSION, detail=detail)
 
 

@@ -10,6 +10,13 @@ WHERE e.extname = 'postgis';
 -- name: fix_search_path
 SET LOCAL search_path = pg_catalog, {postgis}, pg_temp;
 
+-- name: schema_exists
+SELECT to_regclass('hdxjobs.schema_version') IS NOT NULL;
+
+-- name: schema_version
+SELECT max(v.version)
+FROM hdxjobs.schema_version AS v;
+
 -- name: note_version
 INSERT INTO hdxjobs.schema_version (version)
 VALUES (%(version)s)

@@ -470,9 +470,14 @@ BEGIN
         RETURN;
     END IF;
     IF layer.tiles > 0 THEN
+        -- A worker of the release before still stores tiles without a column for the gzip copy: then "packed" is
+        -- that of "older".
         EXECUTE format(
-            'SELECT CASE WHEN $2 AND $3 THEN coalesce(packed, mvt) WHEN $2 THEN mvt END, $3 AND packed IS NOT NULL, dropped, true'
-            ' FROM hdxjobs.%I WHERE cell = $1', 's' || substr(layer.table_name, 2)
+            'SELECT CASE WHEN $2 AND $3 THEN coalesce(t.packed, t.mvt) WHEN $2 THEN t.mvt END,'
+            ' $3 AND t.packed IS NOT NULL, t.dropped, true'
+            ' FROM (SELECT NULL::bytea AS packed) AS older'
+            ' CROSS JOIN LATERAL (SELECT mvt, dropped, packed FROM hdxjobs.%I WHERE cell = $1) AS t',
+            's' || substr(layer.table_name, 2)
         ) INTO mvt, is_packed, dropped, heavy USING hdxjobs.cell_v1(z, x, y), options IS NULL, packed;
         IF mvt IS NOT NULL THEN
             state := 'stored';
