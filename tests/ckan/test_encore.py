@@ -13,7 +13,7 @@ from ckan.lib.jobs import add_queue_name_prefix
 from rq.suspension import resume, suspend
 
 from ckanext.hdxjobs import queues
-from ckanext.hdxjobs.geopreview import encore, job
+from ckanext.hdxjobs.geopreview import encore, job, tether
 
 Call = Callable[..., Any]
 Jobs = Callable[[], list[tuple[str, int]]]
@@ -27,7 +27,7 @@ def queue(site: None) -> rq.Queue:
 @pytest.fixture
 def worker(queue: rq.Queue, monkeypatch: pytest.MonkeyPatch) -> Iterator[rq.SimpleWorker]:
     """It does its jobs in this process, which is not to die with it, and gets its signals back."""
-    monkeypatch.setattr(job, "_die_with_worker", lambda: None)
+    monkeypatch.setattr(tether, "die_with_worker", lambda: True)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield rq.SimpleWorker([queue], connection=queue.connection)
     for number, handler in handlers.items():
@@ -94,7 +94,7 @@ def test_suspended_workers_take_no_more(
     waiting: list[str], worker: rq.SimpleWorker, queue: rq.Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Suspended while it does its first job."""
-    monkeypatch.setattr(job, "_die_with_worker", lambda: suspend(queue.connection))
+    monkeypatch.setattr(tether, "die_with_worker", lambda: suspend(queue.connection) or True)
     try:
         do_one_job(worker)
         assert queue.count == 2
@@ -107,7 +107,9 @@ def test_a_worker_that_was_asked_to_end_is_not_kept(
 ) -> None:
     """As RQ notes it at the first SIGTERM."""
     asked = {"shutdown_requested_date": datetime.now(timezone.utc).isoformat()}
-    monkeypatch.setattr(job, "_die_with_worker", lambda: queue.connection.hset(worker.key, mapping=asked))
+    monkeypatch.setattr(
+        tether, "die_with_worker", lambda: queue.connection.hset(worker.key, mapping=asked) or True
+    )
     do_one_job(worker)
     assert queue.count == 2
 
