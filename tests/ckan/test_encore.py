@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import Any
 
@@ -24,10 +25,13 @@ def queue(site: None) -> rq.Queue:
 
 
 @pytest.fixture
-def worker(queue: rq.Queue, monkeypatch: pytest.MonkeyPatch) -> rq.SimpleWorker:
-    """It does its jobs in this process, which is not to die with it."""
+def worker(queue: rq.Queue, monkeypatch: pytest.MonkeyPatch) -> Iterator[rq.SimpleWorker]:
+    """It does its jobs in this process, which is not to die with it, and gets its signals back."""
     monkeypatch.setattr(tether, "die_with_worker", lambda: True)
-    return rq.SimpleWorker([queue], connection=queue.connection)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield rq.SimpleWorker([queue], connection=queue.connection)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
