@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
@@ -13,7 +14,7 @@ from ckanext.hdxjobs.geopreview import db
 from devstack import environment
 
 
-def run(dsn: str, statement: str, *params: object) -> list[tuple]:
+def run(dsn: str, statement: str, *params: object) -> list[tuple[Any, ...]]:
     connection = psycopg2.connect(dsn)
     connection.autocommit = True
     with connection.cursor() as cursor:

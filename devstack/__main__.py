@@ -138,6 +138,15 @@ def chaos(arguments: Arguments) -> int:
     return drill.main(arguments)
 
 
+def soak(arguments: Arguments) -> int:
+    """Load thousands of small resources and watch what grows."""
+    from benchmarks import soak as soaking  # noqa: PLC0415 - loads parts of the extension
+
+    stack.install()
+    stack.start_servers()
+    return soaking.main(arguments)
+
+
 def build_peers(_: Arguments) -> int:
     """Build the tile servers of others that tests and benchmarks run beside ours."""
     return 0 if peers.build() else 1
@@ -189,6 +198,7 @@ VERBS: dict[str, Callable[[Arguments], int]] = {
     "lint": check,
     "bench": bench,
     "chaos": chaos,
+    "soak": soak,
     "peers": build_peers,
     "docs": docs,
     "i18n": i18n,

@@ -46,6 +46,7 @@ def write_settings() -> None:
     write(CKAN_INI, Template((HERE / "ckan.ini").read_text()).substitute(values), mode=0o600)
     values |= {
         "test_ini": ROOT / "test.ini",
+        "logging": logging_of(ROOT / "test.ini"),
         "storage": TEST_STORAGE,
         "ckan_db": postgres.url(postgres.OWNER, "ckan_test"),
         "solr": solr.url(solr.TEST_CORE),
@@ -54,6 +55,14 @@ def write_settings() -> None:
         "tiles_db": postgres.url(postgres.TILES, "geo_test"),
     }
     write(TEST_INI, Template((HERE / "test.ini").read_text()).substitute(values), mode=0o600)
+
+
+def logging_of(ini: Path) -> str:
+    """The last sections of an ini file, which configure logging.
+
+    CKAN 2.11 looks for them in the file that it is given, and in none that this file uses.
+    """
+    return ini.read_text()[ini.read_text().index("[loggers]") :]
 
 
 def command(*arguments: str, ini: Path = CKAN_INI) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import requests
 
+from devstack import ckan
 from devstack.fakes import client
 from devstack.paths import ROOT
 
@@ -85,7 +86,8 @@ class Site:
         for key, value in client.options(self.fake.url)["mixpanel"].items():
             options[f"ckanext.hdxjobs.mixpanel.{key}"] = value
         options |= more
-        self.ini.write_text("[app:main]\n" + "".join(f"{key} = {value}\n" for key, value in options.items()))
+        lines = "".join(f"{key} = {value}\n" for key, value in options.items())
+        self.ini.write_text(f"[app:main]\n{lines}\n{ckan.logging_of(base_ini)}")
 
     def start(self, name: str, *command: str) -> None:
         self.running[name] = subprocess.Popen(

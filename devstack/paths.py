@@ -8,7 +8,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DEV = ROOT / ".dev"
+
+# The CKAN versions that the stack can run; the first one when none is named.
+CKANS = ("2.12", "2.11")
+
+
+def chosen_ckan() -> str:
+    """HDXJOBS_DEV_CKAN, which `./dev VERB --ckan 2.11` sets."""
+    version = os.environ.get("HDXJOBS_DEV_CKAN", CKANS[0])
+    if version not in CKANS:
+        raise SystemExit(f"--ckan takes one of: {', '.join(CKANS)}; not {version!r}")
+    return version
+
+
+CKAN = chosen_ckan()
+
+# What the stacks of all CKAN versions share; each has its state in a folder of its own.
+SHARED = ROOT / ".dev"
+
+
+def state(ckan: str) -> Path:
+    """The folder of a version's environment, servers, data and logs."""
+    return SHARED if ckan == CKANS[0] else ROOT / f".dev-{ckan}"
+
+
+DEV = state(CKAN)
 VENV = DEV / "venv"
 LOGS = DEV / "log"
 RUN = DEV / "run"
@@ -20,13 +44,13 @@ TEST_INI = DEV / "test.ini"
 # Longest path of a Unix socket that Linux takes, less supervisor's own suffix for a temporary name.
 LONGEST_SOCKET = 90
 
-# Ports that need no root, and room for ten of them.
+# Ports that need no root, and room for ten of each version.
 LOWEST_PORT, HIGHEST_PORT = 1024, 65_500
 
 
 @dataclass(frozen=True)
 class Ports:
-    """All on loopback, counted from HDXJOBS_DEV_PORT."""
+    """All on loopback, counted from HDXJOBS_DEV_PORT; ten a CKAN version."""
 
     base: int
 
@@ -51,7 +75,8 @@ class Ports:
         return self.base + 4
 
 
-PORT_FILE = DEV / "port"
+PORT_FILE = SHARED / "port"
+PORTS_A_VERSION = 10
 
 
 def chosen_port() -> int:
@@ -64,7 +89,12 @@ def chosen_port() -> int:
     return int(text)
 
 
-PORTS = Ports(chosen_port())
+def ports(ckan: str) -> Ports:
+    """The ports of a version's stack: it runs beside those of the others."""
+    return Ports(chosen_port() + CKANS.index(ckan) * PORTS_A_VERSION)
+
+
+PORTS = ports(CKAN)
 
 
 def outside() -> Path:
@@ -73,7 +103,8 @@ def outside() -> Path:
     For what cannot live in .dev/: PostgreSQL's files when its user may not enter
     the checkout's parent folders, and a socket whose path would be too long.
     """
-    return Path("/var/tmp") / f"hdxjobs-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]}"
+    checkout = hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]
+    return Path("/var/tmp") / f"hdxjobs-{checkout}{DEV.name.removeprefix('.dev')}"
 
 
 def supervisor_socket() -> Path:

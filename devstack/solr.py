@@ -11,12 +11,12 @@ import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
 
-from devstack.paths import DEV, HERE, PORTS, write
+from devstack.paths import DEV, HERE, PORTS, SHARED, VENV, write
 from devstack.steps import StepError, run
 
 PARTS = HERE / "solr_server"
 FOLDER = DEV / "solr"
-JARS = FOLDER / "lib"
+JARS = SHARED / "solr" / "lib"
 HOME = FOLDER / "home"
 CONFIGSET = HOME / "configsets" / "ckan" / "conf"
 STAMP = JARS / ".complete"
@@ -51,7 +51,7 @@ def jars_are_here() -> bool:
 
 
 def fetch_jars() -> None:
-    """Copy Solr's jars into .dev/ with Maven."""
+    """Copy Solr's jars into .dev/ with Maven, for every CKAN."""
     shutil.rmtree(JARS, ignore_errors=True)
     run(
         [
@@ -68,7 +68,7 @@ def prepare() -> None:
     spec = find_spec("ckan")
     if spec is None or spec.origin is None:
         raise StepError(
-            "CKAN is not installed in .dev/venv", advice="remove .dev/venv and run the command again"
+            f"CKAN is not installed in {VENV}", advice="remove that folder and run the command again"
         )
     schema = Path(spec.origin).parent / "config" / "solr" / "schema.xml"
     write(CONFIGSET / "schema.xml", schema.read_text())

@@ -9,7 +9,18 @@ from contextlib import contextmanager
 
 from devstack import ckan, packages, postgres, processes, redis, solr
 from devstack.fakes import client
-from devstack.paths import CKAN_INI, DEV, HERE, PORT_FILE, PORTS, ROOT, VENV, make_folders, write
+from devstack.paths import (
+    CKAN_INI,
+    HERE,
+    PORT_FILE,
+    PORTS,
+    ROOT,
+    SHARED,
+    VENV,
+    chosen_port,
+    make_folders,
+    write,
+)
 from devstack.processes import Program
 from devstack.steps import step
 
@@ -77,8 +88,8 @@ def programs() -> tuple[Program, ...]:
 @contextmanager
 def alone() -> Iterator[None]:
     """Two commands at once must not set up the same checkout."""
-    DEV.mkdir(exist_ok=True)
-    with (DEV / "stack.lock").open("w") as lock:
+    SHARED.mkdir(exist_ok=True)
+    with (SHARED / "stack.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -103,7 +114,7 @@ def install() -> None:
 def start_servers() -> None:
     """Start PostgreSQL, Redis, Solr and the fake sinks."""
     with step("Settings and the process manager") as it:
-        write(PORT_FILE, str(PORTS.base))
+        write(PORT_FILE, str(chosen_port()))
         note = postgres.prepare()
         redis.prepare()
         solr.prepare()

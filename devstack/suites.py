@@ -13,7 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from devstack import ckan, environment, lint, packages, stack
-from devstack.paths import DEV, ROOT, TEST_INI, VENV
+from devstack.paths import CKAN, DEV, ROOT, TEST_INI, VENV
 from devstack.steps import say, step
 
 REPORTS = DEV / "test"
@@ -28,7 +28,6 @@ class Suite:
     :ivar ckan: CKAN's pytest plugin and its test databases
     :ivar browser: Chromium
     :ivar processes: that share its files, or its tests if it needs no servers; each makes databases of its own
-    :ivar only_by_name: it is not among those that run when none is named
     """
 
     name: str
@@ -36,7 +35,6 @@ class Suite:
     ckan: bool = False
     browser: bool = False
     processes: int = 1
-    only_by_name: bool = False
 
     @property
     def folder(self) -> Path:
@@ -49,7 +47,7 @@ SUITES = (
     Suite("service", servers=True, processes=2),
     Suite("ckan", servers=True, ckan=True),
     Suite("browser", servers=True, ckan=True, browser=True),
-    Suite("chaos", servers=True, only_by_name=True),
+    Suite("chaos", servers=True),
 )
 NAMES = ("lint", *(suite.name for suite in SUITES))
 
@@ -68,9 +66,9 @@ class Outcome:
 
 def run(names: list[str], arguments: list[str]) -> bool:
     """Run suites, by default all, and close with a summary; True if all is well."""
-    wanted = [suite for suite in SUITES if suite.name in names or not (names or suite.only_by_name)]
+    wanted = [suite for suite in SUITES if suite.name in names or not names]
     outcomes = []
-    if "lint" in names or not names:
+    if "lint" in names or not (names or lint.refusal()):
         began = time.monotonic()
         outcomes.append(Outcome("lint", lint.run(), time.monotonic() - began))
     for suite in wanted:
@@ -122,7 +120,7 @@ def _pytest(suite: Suite, arguments: list[str]) -> Outcome:
         *targets,
         *arguments,
     ]
-    say(f"\n{suite.name}: pytest {' '.join([*targets, *arguments])}")
+    say(f"\n{suite.name}, CKAN {CKAN}: pytest {' '.join([*targets, *arguments])}")
     settings = environment.for_tests() if suite.servers else {}
     began = time.monotonic()
     code = subprocess.call(command, cwd=ROOT, env=os.environ | settings, stdin=subprocess.DEVNULL)

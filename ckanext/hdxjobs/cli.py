@@ -216,9 +216,8 @@ def resync(resource_ids: tuple[str, ...]) -> None:
 @click.option("--dry-run", is_flag=True, help="Only list them.")
 def purge_orphans(dry_run: bool) -> None:
     """Drop tables of the map database whose resource is gone or has no preview any more."""
-    record.drop_orphans()
     count = 0
-    for resource_id in sweep.purge_orphans(dry_run=dry_run):
+    for resource_id in progress.told(sweep.purge_orphans(dry_run=dry_run)):
         click.echo(resource_id)
         count += 1
     click.echo(f"{count} {'would be ' if dry_run else ''}purged", err=True)

@@ -74,6 +74,18 @@ class TileSettings:
 
 
 @dataclass(frozen=True)
+class MetricsSettings:
+    """Where Prometheus reads, and what it has to bring.
+
+    :ivar path: of the URL, with a slash in front; "": nowhere
+    :ivar token: "": only sysadmins may read
+    """
+
+    path: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class MapSettings:
     """What lies under the data."""
 
@@ -185,6 +197,12 @@ def tile_settings() -> TileSettings:
 def tiles_shared() -> bool:
     """Whether tile servers without users get the layers of public datasets."""
     return bool(_option("tiles.share"))
+
+
+def metrics_settings() -> MetricsSettings:
+    """Settings of the page for Prometheus."""
+    path = str(_option("metrics.path") or "").strip("/")
+    return MetricsSettings(path=path and f"/{path}", token=str(_option("metrics.token") or ""))
 
 
 def map_settings() -> MapSettings:

@@ -175,6 +175,7 @@ _NOTICES = (
     NoticeText("geometry-unreadable", N_("Shapes of “{layer}” that cannot be read, not on the map: {count} (for example {example}).")),
     NoticeText("features-missing", N_("Features of “{layer}” that the file says it has, {limit} in all, but that cannot be found in it: {count}. It may be damaged.")),
     NoticeText("layer-damaged", N_("“{layer}” is not shown: it is damaged among its features. Open it in the program that made it, and export it again.")),
+    NoticeText("attributes-left-out", N_("The usual reader broke on “{layer}”; another one made this map, which shows names and descriptions and leaves out other attributes. Try again, or export the file again in the program that made it.")),
     NoticeText("cancelled", N_("The portal's staff stopped the making of a newer map; this one was made before.")),
     NoticeText("layers-skipped", N_("Layers that are not shown: {count} (for example “{example}”).")),
 )

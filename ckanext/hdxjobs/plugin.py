@@ -10,7 +10,7 @@ from ckan import model
 from ckan.common import CKANConfig
 from ckan.lib.plugins import DefaultTranslation
 
-from ckanext.hdxjobs import actions, auth, tile_views, validators, views
+from ckanext.hdxjobs import actions, auth, metrics, tile_views, validators, views
 from ckanext.hdxjobs.analytics import hooks as events
 from ckanext.hdxjobs.analytics import saves
 from ckanext.hdxjobs.geopreview import hooks, mirror
@@ -44,7 +44,7 @@ class HdxJobsPlugin(DefaultTranslation, p.SingletonPlugin):
     # IMiddleware
 
     def make_middleware(self, app: Any, config: CKANConfig) -> Any:
-        app.wsgi_app = tile_views.Shortcut(app.wsgi_app)
+        app.wsgi_app = metrics.TokenGate(tile_views.Shortcut(app.wsgi_app))
         return app
 
     # ISignal

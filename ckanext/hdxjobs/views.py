@@ -13,7 +13,7 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 from flask import Blueprint, Response
 
-from ckanext.hdxjobs import files, replies, sysadmin
+from ckanext.hdxjobs import config, files, metrics, replies, sysadmin
 from ckanext.hdxjobs.analytics import beacon
 from ckanext.hdxjobs.geopreview import handover, permit, record, rights
 from ckanext.hdxjobs.replies import OwnResponse
@@ -91,6 +91,13 @@ def _exempt_from_csrf_tokens(_state: Any) -> None:
     from ckan.config.middleware.flask_app import csrf  # noqa: PLC0415 it imports us
 
     csrf.exempt(events)
+
+
+@hdxjobs.record_once
+def _add_metrics(state: Any) -> None:
+    path = config.metrics_settings().path
+    if path:
+        state.add_url_rule(path, "metrics", metrics.page)
 
 
 for path, page in {

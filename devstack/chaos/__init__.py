@@ -4,12 +4,15 @@
 
     drill        the run: publishers and faults, time to settle, then the checks
       grounds    the site: its databases, its programs, who starts again what died
+      disk       where the map database is, so that it can be full
+      moments    what chance seldom meets: an import that is held while something happens
       publishers what people do to it, one thread each
       files      what they upload; a file's name tells what is in it
       faults     what goes wrong, each undone within seconds
       scene      what is found then, in CKAN and in PostGIS
       checks     what must be true at the end
       overlaps   and in the logs: never two imports of one resource at once
+      leaks      and a secret nowhere
 
 A seed repeats the order of actions and faults, not the moments at which they meet.
 """

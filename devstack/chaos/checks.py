@@ -11,7 +11,7 @@ import requests
 from psycopg2 import sql
 
 from ckanext.hdxjobs.geopreview import workplace
-from devstack.chaos import family, files, overlaps
+from devstack.chaos import family, files, leaks, overlaps
 from devstack.chaos.grounds import WORKERS, Grounds
 from devstack.chaos.scene import Layer, Scene, roles, unsettled
 
@@ -33,6 +33,7 @@ SESSIONS = """
 SELECT pid, state, query FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'hdxjobs' AND pid <> pg_backend_pid()
 """
+COUNT = "SELECT count(*), NULL, NULL FROM hdxjobs.{table}"
 MARKS = "SELECT count(*), min({mark}::text), max({mark}::text) FROM hdxjobs.{table}"
 
 
@@ -82,9 +83,17 @@ def _rows(scene: Scene) -> Iterator[str | None]:
         if [layer.generation for layer in live] != [resource.generation]:
             yield f"{resource}: served are {[(layer.layer_id, layer.generation) for layer in live]}"
             continue
-        found = _marks(scene.grounds, live[0])
-        wanted = (content.count, str(content.mark), str(content.mark))
+        plain = resource.says("attributes-left-out")
+        mark = None if plain else str(content.mark)
+        found = _count(scene.grounds, live[0]) if plain else _marks(scene.grounds, live[0])
+        wanted = (content.count, mark, mark)
         yield None if found == wanted else f"{resource}: rows {found}, not {wanted}"
+
+
+def _count(grounds: Grounds, layer: Layer) -> tuple[Any, ...]:
+    """Of a map that says that it shows no marks."""
+    statement = sql.SQL(COUNT).format(table=sql.Identifier(layer.table))
+    return grounds.ask_map(statement)[0]
 
 
 def _marks(grounds: Grounds, layer: Layer) -> tuple[Any, ...]:
@@ -126,7 +135,7 @@ def _gone(scene: Scene) -> Iterator[str | None]:
 def _doors(scene: Scene) -> Iterator[str | None]:
     """What a visitor gets: public layers, and none that is private, removed, replaced or gone."""
     by_id = {resource.id: resource for resource in scene.resources}
-    for resource_id, layer_ids in scene.seen.items():
+    for resource_id, layer_ids in scene.sights.listed.items():
         resource = by_id.get(resource_id)
         listed = {layer["layer_id"] for layer in resource.layers} if resource else set[str]()
         for layer_id in layer_ids | listed:
@@ -157,8 +166,20 @@ def _alone(scene: Scene) -> Iterator[str | None]:
         step for worker in WORKERS for step in overlaps.steps(worker, scene.grounds.said(worker))
     ]  # fmt: skip
     yield from [None] * len(told)
-    for one, other in overlaps.overlaps(told):
+    for one, other in overlaps.overlaps(overlaps.locked(told, scene.grounds.cuts)):
         yield f"{one.name} of {one.resource_id} generation {one.generation} and {other.name} of {other.generation}"
+
+
+def _moments(scene: Scene) -> Iterator[str | None]:
+    yield from scene.notes.moments.values()
+
+
+def _secrets(scene: Scene) -> Iterator[str | None]:
+    """Passwords and tokens are in no log, row or queue, and on no command line."""
+    known = leaks.secrets(scene.grounds)
+    for place, text in (*leaks.places(scene.grounds), *((line, line) for line in scene.sights.commands)):
+        found = leaks.told(text, known)
+        yield f"{place[:60]} tells {', '.join(found)}" if found else None
 
 
 def _folders(scene: Scene) -> Iterator[str | None]:
@@ -179,9 +200,12 @@ def _roles(scene: Scene) -> Iterator[str | None]:
 
 
 def _processes(scene: Scene) -> Iterator[str | None]:
-    """Of the workers nothing lives on; RQ's schedulers, which outlive a killed worker, end by themselves or here."""
+    """Of a worker nothing lives on, neither when it is killed nor at the end; RQ's schedulers, which outlive a killed worker, end by themselves or here."""
     others = {process.pid for process in scene.grounds.running.values()}
     others |= {each.pid for each in family.children(others)}
+    yield from (
+        f"process {pid} went on without its parent: {told}" for pid, told in scene.sights.orphans.items()
+    )
     for process in family.descendants():
         if process.pid not in others and process.group == process.pid:
             yield f"process {process.pid}: {family.command(process.pid)}"
@@ -189,6 +213,7 @@ def _processes(scene: Scene) -> Iterator[str | None]:
 
 CHECKS: dict[str, Callable[[Scene], Iterator[str | None]]] = {
     "requests of publishers that were answered": _requests,
+    "certain moments of an import that came": _moments,
     "previews in an end state": _settled,
     "good files ready, broken ones named": _ends,
     "files whose features are all served, and no others": _rows,
@@ -200,6 +225,7 @@ CHECKS: dict[str, Callable[[Scene], Iterator[str | None]]] = {
     "work folders left by killed jobs and free for the sweep": _folders,
     "sessions left in the map database": _sessions,
     "roles, none of them new": _roles,
+    "places without a password or token": _secrets,
     "processes that outlived the workers": _processes,
 }
 

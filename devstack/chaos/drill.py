@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 
-from devstack.chaos import checks, faults, files, scene
+from devstack.chaos import checks, family, faults, files, moments, scene
 from devstack.chaos.faults import Trouble
 from devstack.chaos.grounds import FOLDER, Grounds, made
 from devstack.chaos.publishers import Notes, Publisher
@@ -19,6 +19,8 @@ from devstack.steps import say, wait_for
 PUBLISHERS = 3
 #: Seconds in which all must have found its end once the faults are over.
 SETTLING_S = 180
+#: Between two looks at what runs; an orphan that is met twice was not killed with its parent.
+LOOK_EVERY_S = 0.5
 FIRST = "SELECT 1 FROM hdxjobs_preview WHERE state = 'ready' LIMIT 1"
 #: Ends of a good file that faults can bring about: they are named, and asking again makes it ready.
 GIVEN_UP = frozenset({"internal", "reader-crashed", "too-much-memory"})
@@ -35,21 +37,31 @@ class Log:
 
 
 class Watch(threading.Thread):
-    """Lets time pass quickly, and notes which layers were listed at any time."""
+    """Lets time pass quickly, and notes what can only be seen meanwhile."""
 
     def __init__(self, grounds: Grounds) -> None:
         super().__init__(daemon=True)
         self._grounds = grounds
         self.over = threading.Event()
-        self.seen: dict[str, set[str]] = defaultdict(set)
+        self._listed: dict[str, set[str]] = defaultdict(set)
+        self._orphans: dict[int, str] = {}
+        self._commands: set[str] = set()
 
     def run(self) -> None:
-        while not self.over.wait(1):
+        lonely: set[int] = set()
+        while not self.over.wait(LOOK_EVERY_S):
+            before, lonely = lonely, {orphan.pid for orphan in self._grounds.orphans()}
+            self._orphans |= {pid: family.command(pid) for pid in lonely & before}
+            self._commands |= {family.command(each.pid) for each in family.descendants()}
             self._grounds.hurry()
             for resource_id, layers in self._grounds.ask_ckan(
                 "SELECT resource_id, layers FROM hdxjobs_preview"
             ):
-                self.seen[resource_id].update(layer["layer_id"] for layer in layers)
+                self._listed[resource_id].update(layer["layer_id"] for layer in layers)
+
+    def sights(self) -> scene.Sights:
+        listed = {resource_id: frozenset(layers) for resource_id, layers in self._listed.items()}
+        return scene.Sights(listed, self._orphans, frozenset(self._commands))
 
 
 def run(minutes: float, seed: int) -> bool:
@@ -66,15 +78,15 @@ def run(minutes: float, seed: int) -> bool:
         watch.join()
         grounds.end_workers()
         grounds.sweep()
-        seen = {resource_id: frozenset(layers) for resource_id, layers in watch.seen.items()}
-        ok = _report(scene.look(grounds, notes, roles, seen), log)
+        ok = _report(scene.look(grounds, notes, roles, watch.sights()), log)
         if trouble.broken:
             say(f"The faults broke off: {trouble.broken}")
         return ok and not trouble.broken
 
 
 def _make_trouble(grounds: Grounds, minutes: float, seed: int, log: Log) -> tuple[Notes, Trouble]:
-    over, notes = threading.Event(), Notes()
+    began, over, notes = time.monotonic(), threading.Event(), Notes()
+    moments.run(grounds, notes, log)
     publishers = [Publisher(number, seed, grounds, notes, over) for number in range(1, PUBLISHERS + 1)]
     trouble = faults.Trouble(seed, grounds, over, log)
     for publisher in publishers:
@@ -82,7 +94,7 @@ def _make_trouble(grounds: Grounds, minutes: float, seed: int, log: Log) -> tupl
     wait_for(lambda: bool(grounds.ask_ckan(FIRST)), seconds=SETTLING_S, every=0.5)
     log("the first map is there, so that faults meet work")
     trouble.start()
-    time.sleep(minutes * 60)
+    time.sleep(max(minutes * 30, began + minutes * 60 - time.monotonic()))
     over.set()
     for thread in (*publishers, trouble):
         thread.join()

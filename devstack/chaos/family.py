@@ -65,7 +65,7 @@ def has_open(pid: int, folder: Path) -> bool:
 
 
 def command(pid: int) -> str:
-    """A process's command line, shortened."""
+    """A process's command line, its beginning."""
     with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:120]
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:500]
     return ""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from devstack.chaos import family
+from devstack.chaos import disk, family
 from devstack.chaos.grounds import MAP_DATABASE, SWEEP, WORKERS, Grounds, ask_server
 
 #: Seconds that a fault lasts, and between two.
@@ -19,6 +19,7 @@ LASTS_S, PAUSE_S = (0.5, 3.0), (0.2, 2.0)
 #: Seconds in which a process that is to be killed is waited for.
 PREY_S = 10
 
+CONNECTED = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
 CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
 
 #: A fault says what it did and waits for the time given to it; then it is undone.
@@ -62,8 +63,10 @@ class Trouble(threading.Thread):
 
 
 def worker_killed(grounds: Grounds, chance: random.Random) -> Iterator[str]:
-    """Its horse dies with it; RQ's scheduler lives on."""
-    name = chance.choice(WORKERS)
+    """Rather one at work: its horse must die with it; RQ's scheduler lives on."""
+    horse = _prey(grounds.busy_horses, chance, within_s=0.3)
+    workers = {grounds.pid(name): name for name in WORKERS}
+    name = workers.get(horse.parent if horse else 0) or chance.choice(WORKERS)
     grounds.signal(name, signal.SIGKILL)
     yield f"{name} killed"
 
@@ -109,8 +112,8 @@ def redis_emptied(grounds: Grounds, _: random.Random) -> Iterator[str]:
     grounds.start_redis()
 
 
-def map_cut(_: Grounds, __: random.Random) -> Iterator[str]:
-    ask_server(CUT, [MAP_DATABASE])
+def map_cut(grounds: Grounds, _: random.Random) -> Iterator[str]:
+    grounds.cut(CUT)
     yield "connections to the map database cut"
 
 
@@ -120,11 +123,29 @@ def map_read_only(_: Grounds, __: random.Random) -> Iterator[str]:
     ask_server(f"ALTER DATABASE {MAP_DATABASE} RESET default_transaction_read_only")
 
 
-def map_refusing(_: Grounds, __: random.Random) -> Iterator[str]:
+def map_refusing(grounds: Grounds, _: random.Random) -> Iterator[str]:
     ask_server(f"ALTER DATABASE {MAP_DATABASE} ALLOW_CONNECTIONS false")
-    ask_server(CUT, [MAP_DATABASE])
+    grounds.cut(CUT)
     yield "map database refuses connections"
     ask_server(f"ALTER DATABASE {MAP_DATABASE} ALLOW_CONNECTIONS true")
+
+
+def map_frozen(_: Grounds, __: random.Random) -> Iterator[str]:
+    """Whoever is connected waits, and nothing tells them why."""
+    frozen = [family.Process(pid, 0, 0) for (pid,) in ask_server(CONNECTED, [MAP_DATABASE])]
+    for process in frozen:
+        _send(process, signal.SIGSTOP)
+    yield f"{len(frozen)} connections to the map database frozen"
+    for process in frozen:
+        _send(process, signal.SIGCONT)
+
+
+def map_disk_full(grounds: Grounds, _: random.Random) -> Iterator[str]:
+    if not grounds.has_disk:
+        yield "no disk of the map database's own to fill; that needs root"
+        return
+    with disk.full():
+        yield "the map database's disk is full"
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -140,6 +161,8 @@ FAULTS: tuple[Fault, ...] = (
     map_cut,
     map_read_only,
     map_refusing,
+    map_frozen,
+    map_disk_full,
 )
 #: There is nothing to undo.
 AT_ONCE = frozenset({worker_killed, horse_killed, reader_killed, sweep_killed, map_cut})

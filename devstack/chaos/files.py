@@ -43,6 +43,12 @@ def make(mark: int, chance: random.Random) -> File:
     return File(f"m{mark}-n{count}.{ending}", format_, write(Content(mark, count)))
 
 
+def long(mark: int) -> File:
+    """One that takes a moment."""
+    content = Content(mark, LONG)
+    return File(f"m{mark}-n{LONG}.geojson", "GeoJSON", _geojson(content))
+
+
 def content_of(url: str) -> Content | None:
     """What is in the file at an address; None: it is none of ours."""
     found = _NAME.search(url)
@@ -88,6 +94,12 @@ def _cut_off(content: Content) -> bytes:
     return whole[: len(whole) // 2]
 
 
+def _nowhere(content: Content) -> bytes:
+    """It is loaded before anybody sees that nothing of it can be drawn."""
+    feature = {"type": "Feature", "properties": {"mark": content.mark}, "geometry": None}
+    return json.dumps({"type": "FeatureCollection", "features": [feature] * content.count}).encode()
+
+
 def _no_map(_content: Content) -> bytes:
     return b"This is no map."
 
@@ -97,4 +109,4 @@ KINDS: tuple[tuple[str, str, Callable[[Content], bytes]], ...] = (
     ("KML", "kml", _kml),
     ("CSV", "zip", _zipped_csv),
 )
-BROKEN = (_cut_off, _no_map)
+BROKEN = (_cut_off, _no_map, _nowhere)

@@ -7,14 +7,17 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from subprocess import TimeoutExpired
 from typing import Any
 
+import psycopg2
 import requests
 
 from devstack import ckan, outbox, postgres, solr
-from devstack.chaos import family
+from devstack.chaos import disk, family
 from devstack.fakes import client
 from devstack.own_site import TOOLS, Site
 from devstack.paths import CKAN_INI, DEV
@@ -26,6 +29,19 @@ ORGANIZATION = "chaos"
 WORKERS = ("worker-1", "worker-2")
 SWEEP = "sweep"
 SWEEP_EVERY_S = 2
+
+#: Each import comes through it between loading and publishing: whoever holds its lock shuts it.
+GATE = """
+CREATE FUNCTION public.chaos_gate() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_lock_shared(42);
+    PERFORM pg_advisory_unlock_shared(42);
+END $$;
+CREATE EVENT TRIGGER chaos_gate ON ddl_command_start WHEN TAG IN ('CREATE INDEX')
+EXECUTE FUNCTION public.chaos_gate();
+"""
+SHUT = "SELECT pg_advisory_lock(42)"
+TABLESPACE = "hdxjobs_chaos"
 
 #: Seconds stand for the minutes that the site's patience takes: tries are due at once, and silence is long.
 HURRY = (
@@ -41,7 +57,11 @@ HURRY = (
 
 
 class Grounds(Site):
-    """The site and what looks after it."""
+    """The site and what looks after it.
+
+    :ivar has_disk: the map database is on a disk of its own
+    :ivar cuts: when sessions of the map database were ended, and imports lost their locks
+    """
 
     def __init__(self) -> None:
         shutil.rmtree(FOLDER, ignore_errors=True)
@@ -57,16 +77,17 @@ class Grounds(Site):
             "ckanext.hdxjobs.analytics.enabled": "false",
         }
         super().__init__(FOLDER, client.Fake(client.URL), base_ini=CKAN_INI, options=options)
+        self.has_disk = False
+        self.cuts: list[datetime] = []
         self._kept: dict[str, tuple[str, ...]] = {}
         self._over = threading.Event()
         self._keeper = threading.Thread(target=self._keep, daemon=True)
 
     def open(self) -> None:
-        """Start all of it, and from now on again whatever dies."""
+        """Start workers and sweep, and from now on again whatever dies."""
         ckan_ = (str(TOOLS / "ckan"), "-c", str(self.ini))
         self._kept = dict.fromkeys(WORKERS, (*ckan_, "jobs", "worker", "geo_q"))
         self._kept[SWEEP] = (*ckan_, "hdxjobs", "sweep", "--every", str(SWEEP_EVERY_S))
-        self.start_web()
         self._keeper.start()
 
     def _keep(self) -> None:
@@ -96,11 +117,31 @@ class Grounds(Site):
         """Those that have begun; a work folder of its own is what an import has first."""
         return [horse for horse in self.horses() if family.has_open(horse.pid, self.work_folder)]
 
+    def orphans(self) -> list[family.Process]:
+        """What works on after its parent died: it is this process's child now, in a group of its own."""
+        started = {process.pid for process in list(self.running.values())}
+        return [each for each in family.horses([os.getpid()]) if each.pid not in started]
+
     def ask_ckan(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         return outbox.run(self.ckan_url, statement, parameters)
 
     def ask_map(self, statement: Any, parameters: Any = None) -> list[tuple[Any, ...]]:
         return outbox.run(postgres.url(postgres.SUPERUSER, MAP_DATABASE), statement, parameters)
+
+    @contextmanager
+    def gate_shut(self) -> Iterator[None]:
+        """No import comes to its publishing."""
+        guard = psycopg2.connect(postgres.url(postgres.SUPERUSER, MAP_DATABASE))
+        try:
+            guard.cursor().execute(SHUT)
+            yield
+        finally:
+            guard.close()
+
+    def cut(self, statement: str) -> None:
+        """End sessions of the map database."""
+        self.cuts.append(datetime.now())
+        ask_server(statement, [MAP_DATABASE])
 
     def hurry(self) -> None:
         for statement in HURRY:
@@ -132,18 +173,33 @@ def made() -> Iterator[Grounds]:
 
 def _set_up(grounds: Grounds) -> None:
     grounds.start_redis()
+    grounds.has_disk = disk.mount()
+    if grounds.has_disk:
+        postgres.make_database(MAP_DATABASE, owner=postgres.LOADER)
+        ask_server(f"CREATE TABLESPACE {TABLESPACE} LOCATION '{disk.folder()}'")
+        ask_server(f"ALTER DATABASE {MAP_DATABASE} SET TABLESPACE {TABLESPACE}")
     ckan.make_databases(grounds.ini, {CKAN_DATABASE: postgres.OWNER, MAP_DATABASE: postgres.LOADER})
+    grounds.ask_map(GATE)
+    with ThreadPoolExecutor(1) as aside:
+        web = aside.submit(grounds.start_web)
+        _make_sysadmin(grounds)
+        web.result()
+    grounds.open()
+    grounds.call("organization_create", name=ORGANIZATION)
+
+
+def _make_sysadmin(grounds: Grounds) -> None:
     person = ("email=chaos@localhost.localdomain", "password=chaos-chaos")
     run(ckan.command("user", "add", "chaos", *person, ini=grounds.ini))
     run(ckan.command("sysadmin", "add", "chaos", ini=grounds.ini))
     words = ("user", "token", "add", "--quiet", "chaos", "chaos")
     grounds.token = run(ckan.command(*words, ini=grounds.ini)).split()[-1]
-    grounds.open()
-    grounds.call("organization_create", name=ORGANIZATION)
 
 
 def _clear() -> None:
     for name in (CKAN_DATABASE, MAP_DATABASE):
         ask_server(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    ask_server(f"DROP TABLESPACE IF EXISTS {TABLESPACE}")
+    disk.unmount()
     forget = {"delete": {"query": f"site_id:{CKAN_DATABASE}"}}
     requests.post(f"{solr.url(solr.CORE)}/update?commit=true", json=forget, timeout=30).raise_for_status()

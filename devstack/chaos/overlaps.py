@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 _STEP = re.compile(
-    r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) .*Preview of (\S+), generation (\d+): (\w+) took ([\d.]+) s",
+    r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) .*Preview of (\S+), generation (\d+):"
+    r" (fetch|detect|load|publish) (?:took|was left after) ([\d.]+) s",
     re.M,
 )
 
@@ -32,13 +33,21 @@ class Step:
 
 
 def steps(worker: str, log: str) -> list[Step]:
-    """The steps that a worker's jobs finished."""
+    """The steps that a worker's jobs ended, also those that they left in the middle."""
     found = []
     for when, resource_id, generation, name, seconds in _STEP.findall(log):
         end = datetime.strptime(when, "%Y-%m-%d %H:%M:%S,%f")
         begin = end - timedelta(seconds=float(seconds))
         found.append(Step(worker, resource_id, int(generation), name, begin, end))
     return found
+
+
+def locked(told: Iterable[Step], cuts: Collection[datetime]) -> list[Step]:
+    """Without those that lost their lock on the way: they are stopped where the next step begins.
+
+    :param cuts: when sessions of the map database were ended, and all locks with them
+    """
+    return [step for step in told if not any(step.begin - BLURRED <= cut <= step.end for cut in cuts)]
 
 
 def overlaps(told: Iterable[Step]) -> list[tuple[Step, Step]]:

@@ -33,11 +33,13 @@ class Notes:
 
     :ivar unwanted: resources whose previews were removed on purpose
     :ivar refused: requests that were answered by an error or not at all
+    :ivar moments: which were to come, and why one did not
     """
 
     did: Counter[str] = field(default_factory=Counter)
     unwanted: set[str] = field(default_factory=set)
     refused: list[str] = field(default_factory=list)
+    moments: dict[str, str | None] = field(default_factory=dict)
 
 
 class Publisher(threading.Thread):

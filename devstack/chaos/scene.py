@@ -12,7 +12,7 @@ from devstack.chaos.publishers import Notes
 RESOURCES = """
 SELECT
     r.id, r.url, r.extras::jsonb ->> 'shape_info', p.private, v.generation, v.state, v.error_code, v.attempt,
-    coalesce(v.layers, '[]'), v.shape_info
+    coalesce(v.layers, '[]'), v.shape_info, coalesce(v.notices, '[]')
 FROM resource AS r
 INNER JOIN package AS p ON r.package_id = p.id
 LEFT JOIN hdxjobs_preview AS v ON v.resource_id = r.id
@@ -50,6 +50,10 @@ class Resource:
     attempt: int | None
     layers: list[dict[str, Any]]
     shape_info: list[dict[str, Any]] | None
+    notices: list[dict[str, Any]]
+
+    def says(self, code: str) -> bool:
+        return any(notice["code"] == code for notice in self.notices)
 
     def __str__(self) -> str:
         told = f"{self.state}, generation {self.generation}, attempt {self.attempt}, {self.error_code or 'no error'}"
@@ -71,16 +75,27 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What was found once all was quiet.
+class Sights:
+    """What could only be seen meanwhile.
 
-    :ivar seen: layer ids that were served at any time, by resource
+    :ivar listed: layer ids that were listed at any time, by resource
+    :ivar orphans: processes that worked on for a while after their parent had died
+    :ivar commands: command lines of all that the site ran
     """
+
+    listed: Mapping[str, frozenset[str]]
+    orphans: Mapping[int, str]
+    commands: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What was found once all was quiet."""
 
     grounds: Grounds
     notes: Notes
     roles_before: frozenset[str]
-    seen: Mapping[str, frozenset[str]]
+    sights: Sights
     resources: list[Resource]
     layers: list[Layer]
 
@@ -95,11 +110,9 @@ def resources(grounds: Grounds) -> list[Resource]:
     return [Resource(*row) for row in grounds.ask_ckan(RESOURCES)]
 
 
-def look(
-    grounds: Grounds, notes: Notes, roles_before: frozenset[str], seen: Mapping[str, frozenset[str]]
-) -> Scene:
+def look(grounds: Grounds, notes: Notes, roles_before: frozenset[str], sights: Sights) -> Scene:
     layers = [Layer(*row) for row in grounds.ask_map(LAYERS)]
-    return Scene(grounds, notes, roles_before, seen, resources(grounds), layers)
+    return Scene(grounds, notes, roles_before, sights, resources(grounds), layers)
 
 
 def unsettled(grounds: Grounds) -> list[tuple[Any, ...]]:

@@ -15,6 +15,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from portal import Site, wait_until
 
+from devstack.ckan import logging_of
+
 ROOT = Path(__file__).resolve().parents[2]
 
 BROWSER_ARGUMENTS = (
@@ -80,12 +82,12 @@ def answers(url: str) -> bool:
 
 
 def write_ini(folder: Path, url: str) -> Path:
-    path = folder / "browser.ini"
+    path, base = folder / "browser.ini", Path(os.environ["HDXJOBS_TEST_INI"])
     path.write_text(
-        f"[app:main]\nuse = config:{os.environ['HDXJOBS_TEST_INI']}\n"
+        f"[app:main]\nuse = config:{base}\n"
         # CKAN itself would ask Gravatar for a picture of the editor.
         f"ckan.site_url = {url}\nckan.gravatar_default = disabled\nckan.storage_path = {folder / 'storage'}\n"
-        "ckanext.hdxjobs.geopreview.link_hosts_allowed = 127.0.0.1\n"
+        f"ckanext.hdxjobs.geopreview.link_hosts_allowed = 127.0.0.1\n\n{logging_of(base)}"
     )
     return path
 

@@ -47,9 +47,8 @@ def get(
     app: Any, path: str, headers: Mapping[str, str] | None = None, *, method: str = "GET", **sent: Any
 ) -> int:
     """Ask for a page and read it to its end, as events follow the response; the status."""
-    with app.test_client(use_cookies=False) as client:
-        sent = {"headers": {"User-Agent": BROWSER, **(headers or {})}, "follow_redirects": False, **sent}
-        response = client.open(path, method=method, **sent)
-        response.get_data()
-        response.close()
+    sent = {"headers": {"User-Agent": BROWSER, **(headers or {})}, "follow_redirects": False, **sent}
+    response = app.test_client(use_cookies=False).open(path, method=method, **sent)
+    response.get_data()
+    response.close()
     return int(response.status_code)

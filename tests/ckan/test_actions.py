@@ -118,14 +118,8 @@ def test_a_document_is_submitted_only_by_force(dataset: dict[str, Any], call: Ca
     assert call("hdx_geopreview_submit", id=resource["id"], force=True)["state"] == "queued"
 
 
-def _log_in(app: Any, user: dict[str, Any]) -> None:
-    app.post(
-        "/user/login", data={"login": user["name"], "password": "RandomPassword123"}, follow_redirects=False
-    )
-
-
 @pytest.fixture
-def editor_in(people: dict[str, Any], layer: dict[str, Any], app: Any) -> dict[str, Any]:
+def editor_in(people: dict[str, Any], layer: dict[str, Any], browser: Any) -> dict[str, Any]:
     """An editor who is logged in by cookie, as in a browser."""
     user = factories.User(password="RandomPassword123")
     tk.get_action("organization_member_create")(
@@ -133,7 +127,7 @@ def editor_in(people: dict[str, Any], layer: dict[str, Any], app: Any) -> dict[s
         {"id": people["org"]["id"], "username": user["name"], "role": "editor"},
     )
     model.Session.remove()
-    _log_in(app, user)
+    browser.log_in(user, "RandomPassword123")
     return layer
 
 
@@ -142,35 +136,37 @@ def _retry_path(layer: dict[str, Any]) -> str:
 
 
 @pytest.mark.ckan_config("WTF_CSRF_ENABLED", True)
-def test_retry_without_a_csrf_token_changes_nothing(editor_in: dict[str, Any], app: Any, call: Call) -> None:
-    answer = app.post(_retry_path(editor_in), data={}, follow_redirects=False)
+def test_retry_without_a_csrf_token_changes_nothing(
+    editor_in: dict[str, Any], browser: Any, call: Call
+) -> None:
+    answer = browser.post(_retry_path(editor_in), data={}, follow_redirects=False)
     assert answer.status_code == 400
     assert call("hdx_geopreview_status", id=editor_in["resource_id"])["generation"] == 1
 
 
 @pytest.mark.ckan_config("WTF_CSRF_ENABLED", True)
 def test_retry_asks_browsers_for_the_csrf_token_also_after_a_program_called_it(
-    editor_in: dict[str, Any], people: dict[str, Any], app: Any, call: Call
+    editor_in: dict[str, Any], people: dict[str, Any], app: Any, browser: Any, call: Call
 ) -> None:
     """CKAN exempts a page for everybody once somebody has called it with an API token; 2.11 all of an extension's."""
     program = app.test_client(use_cookies=False)
     by_token = program.post(_retry_path(editor_in), headers=people["editor"], follow_redirects=False)
-    by_cookie = app.post(_retry_path(editor_in), data={}, follow_redirects=False)
+    by_cookie = browser.post(_retry_path(editor_in), data={}, follow_redirects=False)
     assert (by_token.status_code, by_cookie.status_code) == (302, 400)
     assert call("hdx_geopreview_status", id=editor_in["resource_id"])["generation"] == 2
 
 
 @pytest.mark.ckan_config("WTF_CSRF_ENABLED", True)
 def test_retry_with_the_pages_csrf_token_queues_a_new_generation(
-    editor_in: dict[str, Any], app: Any, call: Call
+    editor_in: dict[str, Any], browser: Any, call: Call
 ) -> None:
-    page = app.get("/dataset/new").get_data(as_text=True)
+    page = browser.get("/dataset/new").get_data(as_text=True)
     token = re.search(
         r'name="_csrf_token"[^>]*content="([^"]+)"|value="([^"]+)"[^>]*name="_csrf_token"', page
     )
     assert token is not None
     data = {"_csrf_token": token.group(1) or token.group(2)}
-    answer = app.post(
+    answer = browser.post(
         _retry_path(editor_in), data=data, headers={"X-Requested-With": "fetch"}, follow_redirects=False
     )
     assert answer.status_code == 204

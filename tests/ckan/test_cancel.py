@@ -16,6 +16,7 @@ from werkzeug.datastructures import FileStorage
 from ckanext.hdxjobs import cli, progress
 from ckanext.hdxjobs.errors import DetectError, LoadError
 from ckanext.hdxjobs.geopreview import attempt, job, publish, sweep, tiles
+from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine
 from ckanext.hdxjobs.geopreview.values import Outcome
 
 Call = Callable[..., Any]
@@ -144,6 +145,28 @@ def test_a_first_preview_that_was_published_before_its_worker_learned_is_taken_a
     assert publish.resource_ids(geo_url) == set()
 
 
+def test_a_preview_that_was_published_by_a_worker_that_died_before_it_learned_is_told_by_the_sweep(
+    renewed: dict[str, Any], run: Call, row: Call, monkeypatch: Any
+) -> None:
+    """The worker is killed between the flip and its word to CKAN's database."""
+    before = row(renewed["resource_id"])["layers"]
+    run("cancel", renewed["resource_id"])
+    cancelled = row(renewed["resource_id"])
+    run("submit", renewed["resource_id"], "--force")
+    job.run_preview(renewed["resource_id"], 3)
+    with engine().begin() as connection:
+        connection.execute(
+            PREVIEW.update()
+            .where(PREVIEW.c.resource_id == renewed["resource_id"])
+            .values(cancelled | {"generation": 3})
+        )
+    monkeypatch.setattr(sweep, "UNTOLD_S", 0)
+    sweep.run()
+    after = row(renewed["resource_id"])
+    assert [layer["generation"] for layer in (*before, *after["layers"])] == [1, 3]
+    assert (after["state"], after["notices"]) == ("ready", [])
+
+
 # Again
 
 
@@ -180,8 +203,9 @@ def test_submit_takes_one_kind_of_wish(site: None, run: Call, words: list[str]) 
 
 
 def test_a_long_command_tells_on_stderr_how_far_it_is(
-    resource: dict[str, Any], run: Call, monkeypatch: Any
+    resource: dict[str, Any], monkeypatch: Any, capsys: Any
 ) -> None:
     monkeypatch.setattr(progress, "EVERY_S", 0.0)
-    answer = run("resync")
-    assert (answer.stdout.strip(), answer.stderr.strip()) == ("1 looked at", "0 of 1 done")
+    cli.hdxjobs.main(["resync"], standalone_mode=False)
+    told = capsys.readouterr()
+    assert (told.out.strip(), told.err.strip()) == ("1 looked at", "0 of 1 done")

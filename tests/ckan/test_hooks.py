@@ -278,6 +278,27 @@ def test_redis_restarted_between_two_saves_loses_no_bell(
     assert new_jobs() == 2
 
 
+@pytest.mark.parametrize(("url", "count"), [("https://example.org/newer.geojson", 7), (GEOJSON["url"], 4)])
+def test_a_save_pays_for_few_statements(dataset: dict[str, Any], call: Call, url: str, count: int) -> None:
+    """Each is a way to the database and back, that the publisher waits for; a new file takes three more."""
+    made = call("resource_create", package_id=dataset["id"], **GEOJSON)
+    table = model.resource_table
+    with engine().begin() as connection:
+        connection.execute(table.update().where(table.c.id == made["id"]).values(url=url))
+    statements: list[str] = []
+
+    def listen(*event: Any) -> None:
+        statements.append(event[2])
+
+    sa.event.listen(engine(), "before_cursor_execute", listen)
+    try:
+        hooks.dataset_saved(dataset["id"])
+    finally:
+        sa.event.remove(engine(), "before_cursor_execute", listen)
+        model.Session.rollback()
+    assert len(statements) == count
+
+
 def test_a_format_that_is_switched_off_makes_no_job(
     dataset: dict[str, Any], call: Call, new_jobs: Callable[[], int], ckan_config: Any
 ) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import io
 import json
+import os
+import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -14,9 +17,11 @@ import broken
 import makers
 import psycopg2
 import pytest
+import rq
 from ckan import model
 from werkzeug.datastructures import FileStorage
 
+from ckanext.hdxjobs import queues
 from ckanext.hdxjobs.errors import NOTICES, FetchError
 from ckanext.hdxjobs.geopreview import attempt, job, lock, mirror, record
 from ckanext.hdxjobs.geopreview.values import Progress
@@ -53,6 +58,13 @@ def towns(dataset: dict[str, Any], call: Call) -> dict[str, Any]:
     )
     job.run_preview(resource["id"], 1)
     return resource
+
+
+@pytest.fixture
+def unbound() -> Iterator[None]:
+    """A job that RQ runs binds the life of its process to its parent's: not for the tests that follow."""
+    yield
+    ctypes.CDLL(None).prctl(1, 0)
 
 
 def tables(geo_url: str) -> list[str]:
@@ -230,6 +242,25 @@ def test_a_job_without_a_waiting_row_does_nothing(dataset: dict[str, Any], geo_u
     assert tables(geo_url) == []
 
 
+@pytest.mark.parametrize(("pid", "state"), [(1, "queued"), (os.getppid(), "ready"), (None, "ready")])
+def test_the_orphan_of_a_worker_that_died_at_once_leaves_its_job_to_another(
+    dataset: dict[str, Any],
+    call: Call,
+    row: Callable[[str], dict[str, Any]],
+    unbound: None,
+    pid: int | None,
+    state: str,
+) -> None:
+    """It was born before it could bind its life to its worker's; a Redis that came back empty knows no worker."""
+    resource = call("resource_create", package_id=dataset["id"], upload=upload(TOWNS))
+    orphan = rq.job.Job.create(job.run_preview, args=[resource["id"], 1], connection=queues.connection())
+    orphan.worker_name = "a-worker"
+    if pid is not None:
+        queues.connection().hset("rq:worker:a-worker", "pid", pid)
+    orphan.perform()
+    assert row(resource["id"])["state"] == state
+
+
 def test_an_older_generation_does_nothing(towns: dict[str, Any], call: Call) -> None:
     call("hdx_geopreview_submit", id=towns["id"], force=True)
     job.run_preview(towns["id"], 1)
@@ -397,3 +428,38 @@ def test_a_file_that_breaks_both_readers_fails_and_the_next_job_runs(
     other = call("resource_create", package_id=dataset["id"], upload=upload(TOWNS))
     job.run_preview(other["id"], 1)
     assert call("hdx_geopreview_status", id=other["id"])["state"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("step", "amount"),
+    [
+        ("fetch", " bytes"),
+        ("detect", " bytes"),
+        ("load", ", 2 features"),
+        ("publish", ", 2 features"),
+        ("mirror", ""),
+        ("prepare", ", 2 features, 0 tiles, 0 pieces"),
+    ],
+)
+def test_each_finished_step_has_one_line_in_the_log(told: list[str], step: str, amount: str) -> None:
+    (line,) = [message for message in told if f": {step} took " in message]
+    assert re.fullmatch(rf"Preview of \S+, generation 1: {step} took [\d.]+ s.*{amount}", line)
+
+
+@pytest.fixture(scope="module")
+def _told() -> list[str]:
+    """What the log of one import says; the tests of its lines share it."""
+    return []
+
+
+@pytest.fixture
+def told(
+    _told: list[str], with_plugins: Any, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> list[str]:
+    if not _told:
+        with caplog.at_level("INFO"):
+            resource = request.getfixturevalue("towns")
+        _told += [
+            message for message in caplog.messages if message.startswith(f"Preview of {resource['id']}")
+        ]
+    return _told

@@ -137,13 +137,11 @@ def test_page_and_button_are_for_sysadmins_only(
 
 
 @pytest.mark.ckan_config("WTF_CSRF_ENABLED", True)
-def test_a_forged_form_changes_nothing(unsupported: dict[str, Any], app: Any, row: Call) -> None:
+def test_a_forged_form_changes_nothing(unsupported: dict[str, Any], browser: Any, row: Call) -> None:
     user = factories.Sysadmin(password="RandomPassword123")
     model.Session.remove()
-    app.post(
-        "/user/login", data={"login": user["name"], "password": "RandomPassword123"}, follow_redirects=False
-    )
-    assert app.post(RETRY, data={}, follow_redirects=False).status_code == 400
+    browser.log_in(user, "RandomPassword123")
+    assert browser.post(RETRY, data={}, follow_redirects=False).status_code == 400
     assert row(unsupported["id"])["state"] == "unsupported"
 
 

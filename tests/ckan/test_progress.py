@@ -131,3 +131,14 @@ def test_the_log_tells_how_much_a_finished_step_had(
     (line,) = [message for message in caplog.messages if "load took" in message]
     assert line.startswith(f"Preview of {resource_id}, generation 1: load took ")
     assert line.endswith(" s, 7 features")
+
+
+def test_the_log_tells_how_long_a_step_took_that_was_left(
+    dataset: dict[str, Any], call: Call, caplog: pytest.LogCaptureFixture
+) -> None:
+    resource_id = call("resource_create", package_id=dataset["id"], url="https://example.org/a.geojson")["id"]
+    claim = attempt.claim(resource_id, 1)
+    assert claim is not None
+    with caplog.at_level("INFO"), Pulse(claim) as pulse, pytest.raises(LoadError), pulse.phase(Phase.LOAD):
+        raise LoadError("internal")
+    assert [message for message in caplog.messages if "generation 1: load was left after " in message]

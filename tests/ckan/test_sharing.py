@@ -210,6 +210,13 @@ def test_the_bulk_actions_take_back(
     assert not is_shared(tile)
 
 
+def test_datasets_that_are_deleted_many_at_once_lose_their_previews(
+    layer: dict[str, Any], people: dict[str, Any], call: Call, row: Call
+) -> None:
+    call("bulk_update_delete", datasets=[layer["package_id"]], org_id=people["org"]["id"])
+    assert row(layer["resource_id"])["state"] == "deleted"
+
+
 @pytest.fixture
 def during_commit() -> Iterator[list[Callable[[], None]]]:
     """What is to be done when CKAN and its plugins are through with what they do before a commit."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import ckan.plugins as p
+import ckan.plugins.toolkit as tk
 import pytest
 from ckan.lib import uploader
 from rq.timeouts import JobTimeoutException
@@ -38,6 +39,11 @@ def test_an_upload_in_ckans_own_folder_is_read_from_disk(dataset: dict[str, Any]
     assert read(save(call, dataset)) == CONTENT
 
 
+needs_storages = pytest.mark.skipif(
+    not tk.check_ckan_version(min_version="2.12"), reason="storages came with CKAN 2.12"
+)
+
+
 @pytest.fixture
 def file_keeper(
     dataset: Any, ckan_config: Any, monkeypatch: Any, tmp_path: Path, reset_storages: Callable[[], None]
@@ -52,12 +58,14 @@ def file_keeper(
     reset_storages()
 
 
+@needs_storages
 def test_an_upload_in_a_storage_that_streams_is_streamed(
     dataset: dict[str, Any], call: Call, file_keeper: Path
 ) -> None:
     assert read(save(call, dataset)) == CONTENT
 
 
+@needs_storages
 def test_a_file_that_the_storage_has_lost_is_told_as_missing(
     dataset: dict[str, Any], call: Call, file_keeper: Path
 ) -> None:

@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from werkzeug.datastructures import FileStorage
 
 from ckanext.hdxjobs import cli, config, queues
-from ckanext.hdxjobs.errors import DetectError, LoadError
+from ckanext.hdxjobs.errors import DetectError, LoadError, PreviewError
 from ckanext.hdxjobs.geopreview import attempt, job, remedies, sweep, workplace
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine
 
@@ -126,6 +126,29 @@ def test_a_file_that_kills_each_worker_is_given_up(resource: dict[str, Any], row
     assert (row(resource["id"])["state"], row(resource["id"])["error_code"]) == ("failed", "internal")
 
 
+def test_tries_that_failed_with_a_word_are_no_deaths(resource: dict[str, Any], row: Call) -> None:
+    """A worker's death after many tries is its first, and costs a try like any other."""
+    for _ in range(remedies.MAX_LOST_JOBS + 1):
+        claim = attempt.claim(resource["id"], 1)
+        assert claim is not None
+        attempt.fail(claim, LoadError("database-unavailable"))
+        ago(resource, 0, "next_at")
+    assert attempt.claim(resource["id"], 1)
+    ago(resource, sweep.SILENT_S + 5, "heartbeat_at")
+    sweep.run()
+    assert (row(resource["id"])["state"], row(resource["id"])["deaths"]) == ("queued", 1)
+
+
+def test_deaths_over_one_file_are_not_those_over_the_next(
+    resource: dict[str, Any], call: Call, row: Call
+) -> None:
+    attempt.claim(resource["id"], 1)
+    ago(resource, sweep.SILENT_S + 5, "heartbeat_at")
+    sweep.run()
+    call("hdx_geopreview_submit", id=resource["id"], force=True)
+    assert (row(resource["id"])["generation"], row(resource["id"])["deaths"]) == (2, 0)
+
+
 def forget_to_tell(resource: dict[str, Any]) -> None:
     """As if the worker had been killed right after it had recorded the end."""
     ago(resource, sweep.UNTOLD_S + 5, "finished_at")
@@ -191,6 +214,22 @@ def test_retries_end_after_a_day(resource: dict[str, Any], row: Call) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [(LoadError("database-unavailable"), "queued"), (DetectError("no-features"), "failed")],
+    ids=["trouble that lasted too long", "the file's own fault"],
+)
+def test_a_save_of_the_same_file_asks_again_only_where_trouble_lasted_too_long(
+    resource: dict[str, Any], call: Call, row: Call, error: PreviewError, state: str
+) -> None:
+    ago(resource, remedies.PATIENCE_S, "queued_at")
+    claim = attempt.claim(resource["id"], 1)
+    assert claim is not None
+    attempt.fail(claim, error)
+    call("resource_patch", id=resource["id"], description="the same file")
+    assert row(resource["id"])["state"] == state
+
+
 def test_the_tables_of_a_purged_dataset_are_dropped(
     resource: dict[str, Any], call: Call, geo_url: str
 ) -> None:
@@ -212,6 +251,45 @@ def test_the_old_map_of_a_file_that_is_no_geodata_now_goes_once_the_map_database
     before = count_tables(geo_url)
     sweep.run()
     assert (before, count_tables(geo_url)) == (1, 0)
+
+
+def stage(resource: dict[str, Any], generation: int, geo_url: str) -> None:
+    """As if the import of a generation had been killed before it could publish."""
+    connection = psycopg2.connect(geo_url)
+    with connection, connection.cursor() as cursor:
+        name = f"l_{resource['id'][:8]}_g{generation}"
+        cursor.execute(f'CREATE TABLE hdxjobs."{name}" (hdx_fid bigint)')
+        cursor.execute(
+            "INSERT INTO hdxjobs.resource (resource_id) VALUES (%s) ON CONFLICT DO NOTHING", [resource["id"]]
+        )
+        cursor.execute(
+            "INSERT INTO hdxjobs.layer"
+            " (layer_id, generation, resource_id, table_name, name, geometry_type, feature_count, fields,"
+            " source_crs) VALUES (%s, %s, %s, %s, 'places', 'point', 1, '[]', 'EPSG:4326')",
+            [resource["id"][:8], generation, resource["id"], name],
+        )
+    connection.close()
+
+
+def test_the_half_made_table_of_an_overtaken_import_is_dropped_although_the_next_one_failed(
+    resource: dict[str, Any], call: Call, geo_url: str
+) -> None:
+    stage(resource, 1, geo_url)
+    call("hdx_geopreview_submit", id=resource["id"], force=True)
+    claim = attempt.claim(resource["id"], 2)
+    assert claim is not None
+    attempt.fail(claim, DetectError("no-features"))
+    sweep.run()
+    assert count_tables(geo_url) == 0
+
+
+def test_the_half_made_table_of_an_import_at_work_is_left_to_it(
+    resource: dict[str, Any], geo_url: str
+) -> None:
+    stage(resource, 1, geo_url)
+    attempt.claim(resource["id"], 1)
+    sweep.run()
+    assert count_tables(geo_url) == 1
 
 
 def test_a_resource_removed_behind_ckans_back_loses_its_preview(resource: dict[str, Any], row: Call) -> None:
@@ -329,6 +407,32 @@ def test_purge_orphans_lists_first_and_drops_then(resource: dict[str, Any], run:
     run("purge-orphans")
     assert resource["id"] in dry.stdout
     assert (kept, count_tables(geo_url)) == (1, 0)
+
+
+def test_a_dry_run_of_purge_orphans_changes_nothing(
+    resource: dict[str, Any], run: Call, row: Call, geo_url: str
+) -> None:
+    job.run_preview(resource["id"], 1)
+    with engine().begin() as connection:
+        table = model.resource_table
+        connection.execute(table.update().where(table.c.id == resource["id"]).values(state="deleted"))
+    before = row(resource["id"])
+    answer = run("purge-orphans", "--dry-run")
+    assert answer.stdout.strip() == resource["id"]
+    assert (row(resource["id"]), count_tables(geo_url)) == (before, 1)
+
+
+def test_submit_of_all_knows_no_limit(
+    dataset: dict[str, Any], call: Call, run: Call, switched_off: Any
+) -> None:
+    """Beside one dataset with geodata there are 1,000 without, half of them before it and half of them after."""
+    with switched_off():
+        call("resource_create", package_id=dataset["id"], **GEOJSON)
+    ids = [f"{first}-{number}" for first in "0z" for number in range(500)]
+    with engine().begin() as connection:
+        found = {"title": "", "state": "active", "private": False, "type": "dataset"}
+        connection.execute(model.package_table.insert(), [{"id": id_, "name": id_} | found for id_ in ids])
+    assert run("submit", "--all").stdout.strip() == "1 queued"
 
 
 def test_init_db_may_be_run_again(site: None, run: Call) -> None:

@@ -81,6 +81,17 @@ def test_a_driver_that_breaks_gives_way_to_the_formats_other_one(path, tmp_path,
     assert tried.read_text().split() == ["parser", "parser"]
 
 
+def test_a_kml_whose_attributes_the_other_driver_leaves_out_says_so(detected, tmp_path, monkeypatch):
+    broken.install(tmp_path, monkeypatch, "an abort", drivers=("LIBKML",))
+    ((layer,), _) = detected(CONTENTS["KML"], name="towns.kml")
+    assert "attributes-left-out" in [notice.code for notice in layer.notices]
+
+
+def test_a_kml_that_the_usual_driver_reads_has_all_its_attributes(detected):
+    ((layer,), _) = detected(CONTENTS["KML"], name="towns.kml")
+    assert "attributes-left-out" not in [notice.code for notice in layer.notices]
+
+
 @pytest.mark.parametrize("how", broken.BREAKS)
 def test_nobody_is_asked_a_third_time(path, tmp_path, monkeypatch, how):
     tried = broken.install(tmp_path, monkeypatch, how, drivers=("LIBKML", "KML"))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+from datetime import datetime
 
 import pytest
 
 from devstack.chaos.files import Content, content_of, make
-from devstack.chaos.overlaps import overlaps, steps
+from devstack.chaos.leaks import told
+from devstack.chaos.overlaps import locked, overlaps, steps
 
 LINE = "2026-11-24 10:00:{second},000 INFO  [job] Preview of {resource}, generation {generation}: load took {took} s"
 
@@ -39,6 +41,21 @@ def test_a_seed_repeats_the_files() -> None:
 def test_two_workers_at_one_resource_at_the_same_time_are_found() -> None:
     told = [*steps("a", log(10, 5)), *steps("b", log(12, 4, generation=2))]
     assert [(one.generation, other.generation) for one, other in overlaps(told)] == [(1, 2)]
+
+
+def test_a_step_that_lost_its_lock_is_left_out() -> None:
+    told = [*steps("a", log(10, 5)), *steps("b", log(12, 4, generation=2))]
+    assert locked(told, [datetime(2026, 11, 24, 10, 0, 7)]) == told[1:]
+
+
+def test_a_step_that_was_left_counts_as_one_that_was_done() -> None:
+    left = log(12, 4, generation=2).replace("took", "was left after")
+    assert len(overlaps([*steps("a", log(10, 5)), *steps("b", left)])) == 1
+
+
+def test_a_secret_in_a_text_is_named() -> None:
+    known = {"abc": "the password of somebody"}
+    assert (told("host=x password=abc", known), told("host=x", known)) == (["the password of somebody"], [])
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,15 @@ flush, while old values are known; the events are written before the commit; the
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from ckan import model
 
+from ckanext.hdxjobs import bulk
 from ckanext.hdxjobs.analytics import capture, catalogue, traffic
+from ckanext.hdxjobs.analytics.changes import WATCHED, Change, events_of
 from ckanext.hdxjobs.analytics.events import Event
 from ckanext.hdxjobs.analytics.visits import Visit
 from ckanext.hdxjobs.config import AnalyticsSettings
@@ -25,9 +26,7 @@ log = logging.getLogger(__name__)
 _NOTED = "hdxjobs_changes"
 _UNRUNG = "hdxjobs_unrung"
 _UNSTORED = "hdxjobs_unstored"
-
-#: Columns that change with every save, or with one that is no news.
-_NO_NEWS = frozenset({"metadata_modified", "plugin_data", "position", "package", "resources_all", "_extras"})
+_IN_BULK = "hdxjobs_in_bulk"
 
 #: The action of the setting ``analytics.actions`` that stands for a kind of event.
 ACTIONS: dict[type[Event], str] = {
@@ -44,41 +43,11 @@ ACTIONS: dict[type[Event], str] = {
 }
 
 
-@dataclass
-class Change:
-    """What a transaction did to one object.
-
-    :ivar before: state and capacity before it; None for a new object
-    :ivar touched: columns that changed
-    :ivar gone: the row is removed
-    :ivar within: the transaction or savepoint that did it
-    """
-
-    thing: Any
-    before: Mapping[str, Any] | None
-    within: Any
-    touched: set[str] = field(default_factory=set)
-    gone: bool = False
-
-    @property
-    def was_active(self) -> bool:
-        return self.before is not None and self.before["state"] == "active"
-
-    @property
-    def is_active(self) -> bool:
-        return not self.gone and self.thing.state == "active"
-
-    @property
-    def ended(self) -> bool:
-        """Whether it was there, and no longer is."""
-        was_there = self.before is not None and self.before["state"] != "deleted"
-        return was_there and (self.gone or self.thing.state == "deleted")
-
-
 def watch() -> None:
     """Watch CKAN's session; once a process."""
     if not sa.event.contains(model.Session, "before_flush", _notice):
         sa.event.listen(model.Session, "before_flush", _notice)
+        sa.event.listen(model.Session, "after_bulk_update", _notice_many)
         sa.event.listen(model.Session, "before_commit", _write)
         sa.event.listen(model.Session, "after_commit", _ring)
         sa.event.listen(model.Session, "after_soft_rollback", _forget)
@@ -90,7 +59,7 @@ def _notice(session: Any, _context: Any, _instances: Any) -> None:
         for thing in session.new:
             _note(session, thing, before=None)
         for thing in session.dirty:
-            if isinstance(thing, _WATCHED) and session.is_modified(thing, include_collections=False):
+            if isinstance(thing, WATCHED) and session.is_modified(thing, include_collections=False):
                 _note(session, thing, before=_before(thing))
         for thing in session.deleted:
             _note(session, thing, before=_before(thing), gone=True)
@@ -98,13 +67,18 @@ def _notice(session: Any, _context: Any, _instances: Any) -> None:
         capture.complain("Changes could not be noticed (%s)", type(error).__name__)
 
 
-# CKAN 2.12 keeps extras in the dataset's own row.
-_PARTS = tuple(getattr(model, name) for name in ("PackageExtra", "PackageTag") if hasattr(model, name))
-_WATCHED = (model.Package, model.Resource, model.Group, model.Member, *_PARTS)
+def _notice_many(update: Any) -> None:
+    try:
+        for package in bulk.datasets(update):
+            kind = {"active": catalogue.DatasetUpdate, "deleted": catalogue.DatasetDelete}.get(package.state)
+            if kind:
+                update.session.info.setdefault(_IN_BULK, []).append(kind(dataset_id=package.id))
+    except Exception as error:
+        capture.complain("Changes could not be noticed (%s)", type(error).__name__)
 
 
 def _note(session: Any, thing: Any, *, before: Mapping[str, Any] | None, gone: bool = False) -> None:
-    if not isinstance(thing, _WATCHED):
+    if not isinstance(thing, WATCHED):
         return
     noted = session.info.setdefault(_NOTED, {})
     change = noted.get(id(thing))
@@ -137,10 +111,11 @@ def _write(session: Any) -> None:
     try:
         session.flush()
         changes = list(session.info.pop(_NOTED, {}).values())
-        if not changes:
+        happened = [*events_of(changes, session), *session.info.pop(_IN_BULK, [])]
+        if not happened:
             return
         settings = traffic.settings()
-        events = [event for event in events_of(changes, session) if ACTIONS[type(event)] in settings.actions]
+        events = [event for event in happened if ACTIONS[type(event)] in settings.actions]
         visit = traffic.current(settings)
         if not events or visit is traffic.NOT_TRACKED:
             return
@@ -194,7 +169,7 @@ def _forget(session: Any, rolled_back: Any) -> None:
 def _close(session: Any, ended: Any) -> None:
     """Nothing outlives the outermost transaction."""
     if ended.parent is None:
-        for key in (_NOTED, _UNRUNG, _UNSTORED):
+        for key in (_NOTED, _UNRUNG, _UNSTORED, _IN_BULK):
             session.info.pop(key, None)
 
 
@@ -202,84 +177,3 @@ def _is_within(transaction: Any, outer: Any) -> bool:
     while transaction is not None and transaction is not outer:
         transaction = transaction.parent
     return transaction is outer
-
-
-def events_of(changes: list[Change], session: Any) -> Iterator[Event]:
-    """The events that a transaction's changes are."""
-    packages = {one.thing.id: one for one in changes if isinstance(one.thing, model.Package)}
-    resources = [one for one in changes if isinstance(one.thing, model.Resource)]
-    members = [one for one in changes if isinstance(one.thing, model.Member)]
-    touched = {one.thing.package_id for one in changes if isinstance(one.thing, _PARTS)}
-    touched |= {one.thing.table_id for one in members if one.thing.table_name == "package"}
-    ended = {package_id for package_id, change in packages.items() if change.ended or change.gone}
-    for change in packages.values():
-        yield from _package_events(change, also_touched=change.thing.id in touched)
-    for change in resources:
-        if change.thing.package_id not in ended:
-            yield from _resource_events(change)
-    for change in changes:
-        if isinstance(change.thing, model.Group):
-            yield from _group_events(change)
-    for change in members:
-        if change.thing.table_name == "user":
-            yield from _member_events(change, session)
-
-
-def _package_events(change: Change, *, also_touched: bool) -> Iterator[Event]:
-    package = change.thing
-    was_draft = change.before is None or str(change.before["state"]).startswith("draft")
-    if change.ended:
-        yield catalogue.DatasetDelete(dataset_id=package.id, **_last_words(change))
-    elif change.is_active and was_draft:
-        yield catalogue.DatasetCreate(dataset_id=package.id)
-    elif change.is_active and (change.touched - _NO_NEWS or also_touched):
-        yield catalogue.DatasetUpdate(dataset_id=package.id)
-
-
-def _resource_events(change: Change) -> Iterator[Event]:
-    about = {"resource_id": change.thing.id, "dataset_id": change.thing.package_id}
-    if change.ended:
-        yield catalogue.ResourceDelete(**about)
-    elif change.is_active and change.before is None:
-        yield catalogue.ResourceCreate(**about)
-    elif change.is_active and change.was_active and change.touched - _NO_NEWS:
-        yield catalogue.ResourceUpdate(**about)
-
-
-def _last_words(change: Change) -> dict[str, Any]:
-    """Nothing can be looked up of a row that is gone."""
-    return {"org_id": change.thing.owner_org} if change.gone else {}
-
-
-def _group_events(change: Change) -> Iterator[Event]:
-    group = change.thing
-    if change.before is None and change.is_active and group.is_organization:
-        yield catalogue.OrganizationCreate(org_id=group.id, org_name=group.name, org_type=group.type)
-
-
-def _member_events(change: Change, session: Any) -> Iterator[Event]:
-    member = change.thing
-    group = session.get(model.Group, member.group_id)
-    if group is None or not group.is_organization:
-        return
-    about = {"org_id": member.group_id, "capacity": member.capacity}
-    if change.is_active and not change.was_active:
-        if _is_founder(member, session):
-            return
-        user = session.get(model.User, member.table_id)
-        invited = user is not None and user.state == "pending"
-        yield catalogue.MemberAdd(add_method="by invitation" if invited else "directly", **about)
-    elif change.is_active and change.before and change.before["capacity"] != member.capacity:
-        yield catalogue.MemberChange(**about)
-    elif change.was_active and not change.is_active:
-        yield catalogue.MemberRemove(**about)
-
-
-def _is_founder(member: Any, session: Any) -> bool:
-    """Whether nobody was a member before: CKAN makes whoever creates an organization its administrator."""
-    others = session.query(model.Member).filter(
-        model.Member.group_id == member.group_id,
-        model.Member.table_name == "user",
-        model.Member.id != member.id,
-    )
-    return others.first() is None

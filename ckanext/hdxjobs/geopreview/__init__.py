@@ -14,7 +14,8 @@ The hallway, in the order a file walks it (the alphabet hides it)::
     tiles    the reading side: all that a web request needs
 
 Beside the hallway: ``layers`` (all of a file, loaded one after the other); ``attempt`` (a worker's changes of
-the row), ``pulse`` (its heartbeat), ``mirror`` (extras, search index, view), ``sweep`` (the janitor); ``parser`` with ``parsing``, ``columns``, ``crs``,
+the row), ``pulse`` (its heartbeat), ``mirror`` (extras, search index, view), ``sweep`` (the janitor)
+with ``upkeep`` (what it reads and changes of the rows); ``parser`` with ``parsing``, ``columns``, ``crs``,
 ``charset``, ``sheets`` with ``layout``, ``headings``, ``kinds``, ``tabular`` and ``coordinates`` (tables),
 and ``shapes``, which is made of ``wkb``, ``ewkb``, ``mending``, ``overlaps``, ``curves``, ``seam``, ``books``
 and ``extent`` (what runs in the child process, behind ``cage``, ``landlock`` and ``seccomp``), and ``reader``
@@ -25,7 +26,8 @@ and ``extent`` (what runs in the child process, behind ``cage``, ``landlock`` an
 driver can open, in UTF-8); ``rows``, ``transfer`` (binary COPY); ``outline``, ``pyramid``, ``thinning``,
 ``cutting``, ``slimming``, ``descent``, ``hands``, ``bake`` (what preparing is made of); ``answer``, ``legacy``
 (the words of the status and of old clients); ``preview``, ``db`` (the two databases); ``translate``, ``child``
-and ``launcher`` (readers as the parent sees them), ``lock``;
+and ``launcher`` (readers as the parent sees them), ``lock``; ``encore`` (another preview by the same process), ``tether`` (none outlives
+its worker);
 ``check`` (their state), ``probes``, ``survey`` (the state of all else), ``backlog`` (what waits, runs and failed); ``gate``, ``rights`` and
 ``recent`` (who may see a layer), ``credits`` (whose data it is), ``sharing`` (what tile servers have), ``cql`` and ``cql_text`` (which of its
 features), ``flights`` and ``shelf`` (a tile is made once for all who ask), ``packing`` (gzip copies of stored tiles), ``sketch`` (large shapes

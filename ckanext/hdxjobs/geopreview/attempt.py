@@ -142,7 +142,7 @@ def again(claimed: Claim, *, above: int) -> bool:
     :param above: the highest generation known there
     """
     generation = max(above, claimed.generation) + 1
-    values = blank() | {"state": State.QUEUED.value, "attempt": 0, "generation": generation}
+    values = blank() | {"state": State.QUEUED.value, "attempt": 0, "deaths": 0, "generation": generation}
     return write(PREVIEW.update().where(*_mine(claimed)).values(**values)) == 1
 
 

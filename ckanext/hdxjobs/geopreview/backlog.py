@@ -77,6 +77,20 @@ def counts() -> dict[State, int]:
     return {state: found.get(state.value, 0) for state in State}
 
 
+def phases() -> dict[str | None, int]:
+    """How many running previews are in which phase; None: a worker has just taken them."""
+    counted = sa.select(PREVIEW.c.phase, sa.func.count()).where(PREVIEW.c.state == State.RUNNING.value)
+    with engine().connect() as connection:
+        return {row[0]: row[1] for row in connection.execute(counted.group_by(PREVIEW.c.phase))}
+
+
+def layers() -> int:
+    """How many layers are served."""
+    count = sa.func.coalesce(sa.func.sum(sa.func.jsonb_array_length(PREVIEW.c.layers)), 0)
+    with engine().connect() as connection:
+        return int(connection.execute(sa.select(count)).scalar_one())
+
+
 def queue(*, silent_s: int) -> Queue:
     """What waits and runs.
 

@@ -11,7 +11,7 @@ from ckanext.hdxjobs.errors import DetectError, PreviewError
 from ckanext.hdxjobs.geopreview import rules
 from ckanext.hdxjobs.geopreview.archive import Candidate, contents
 from ckanext.hdxjobs.geopreview.charset import Charset
-from ckanext.hdxjobs.geopreview.formats import FORMATS
+from ckanext.hdxjobs.geopreview.formats import FORMATS, PLAIN_DRIVERS
 from ckanext.hdxjobs.geopreview.place import STEM, Placed, place
 from ckanext.hdxjobs.geopreview.reader import Readers
 from ckanext.hdxjobs.geopreview.values import Coordinates, Download, Layer, Notice
@@ -162,6 +162,8 @@ def _layer(file: Placed, said: dict[str, Any], *, name: str, layer_id: str, down
 
 
 def _notices(name: str, file: Placed, said: dict[str, Any]) -> Iterable[Notice]:
+    if said["driver"] in PLAIN_DRIVERS:
+        yield Notice("attributes-left-out", layer=name)
     if said["crs_assumed"]:
         yield Notice("crs-assumed", layer=name)
     if said["swapped"]:

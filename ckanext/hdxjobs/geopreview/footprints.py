@@ -1,7 +1,8 @@
 """What processes have counted of tiles, added up in Redis and read back by layer and zoom.
 
 Redis keeps a hash a layer and day, with fields ``<zoom>:<what>``; beside it two sorted sets, of the slowest and
-of the largest tiles; and a sorted set of the layers that were asked for that day.  Days are UTC.
+of the largest tiles; and a sorted set of the layers that were asked for that day.  Days are UTC.  A last hash counts all
+tiles for ever.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import redis
 from ckan.lib.jobs import add_queue_name_prefix
 
 from ckanext.hdxjobs import queues
-from ckanext.hdxjobs.geopreview.tally import BOUNDS_MS, Counts, Pair, Place
+from ckanext.hdxjobs.geopreview.tally import BOUNDS_MS, Counts, Pair, Place, together
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,9 @@ PEAKS = 10
 
 _SOURCE, _BUCKET, _MS, _BYTES = "s", "h", "ms", "b"
 
+#: In the place of a zoom, where all are counted together.
+_ALL = -1
+
 
 def write(client: redis.Redis, counts: Mapping[Pair, Counts]) -> None:
     """Add to today's counts.
@@ -37,6 +41,7 @@ def write(client: redis.Redis, counts: Mapping[Pair, Counts]) -> None:
     day = _today()
     layers = sorted({layer_id for layer_id, _ in counts})
     with client.pipeline(transaction=True) as asked:
+        _count(asked, _total_key(), _ALL, together(counts.values()))
         for (layer_id, zoom), one in counts.items():
             _add(asked, layer_id, zoom, one, day)
         for layer_id in layers:
@@ -54,6 +59,13 @@ def write(client: redis.Redis, counts: Mapping[Pair, Counts]) -> None:
 def _add(asked: Any, layer_id: str, zoom: int, counts: Counts, day: date) -> None:
     key = _key(day, layer_id)
     asked.zincrby(_key(day), counts.asked, layer_id)
+    _count(asked, key, zoom, counts)
+    for peak, name in ((counts.peak_ms, _slow_key), (counts.peak_bytes, _large_key)):
+        if peak[1] is not None:
+            asked.zadd(name(day, layer_id), {"/".join(map(str, peak[1])): peak[0]}, gt=True)
+
+
+def _count(asked: Any, key: str, zoom: int, counts: Counts) -> None:
     for source, count in counts.by_source.items():
         asked.hincrby(key, f"{zoom}:{_SOURCE}:{source}", count)
     for bucket, count in enumerate(counts.histogram):
@@ -61,9 +73,6 @@ def _add(asked: Any, layer_id: str, zoom: int, counts: Counts, day: date) -> Non
             asked.hincrby(key, f"{zoom}:{_BUCKET}:{bucket}", count)
     asked.hincrbyfloat(key, f"{zoom}:{_MS}", counts.ms)
     asked.hincrby(key, f"{zoom}:{_BYTES}", counts.sent_bytes)
-    for peak, name in ((counts.peak_ms, _slow_key), (counts.peak_bytes, _large_key)):
-        if peak[1] is not None:
-            asked.zadd(name(day, layer_id), {"/".join(map(str, peak[1])): peak[0]}, gt=True)
 
 
 def _prune(client: redis.Redis, keys: Sequence[str]) -> None:
@@ -117,6 +126,15 @@ def read(layer_ids: Iterable[str], days: int) -> dict[str, dict[int, Counts]]:
         for zoom, counts in _parsed(next(found), next(found), next(found)).items():
             zooms.setdefault(zoom, Counts()).merge(counts)
     return result
+
+
+def total() -> Counts:
+    """All tiles of the site since Redis was last empty; without the slowest and the largest.
+
+    :raises redis.RedisError: Redis does not answer
+    """
+    fields: Any = queues.connection().hgetall(_total_key())
+    return _parsed(fields, (), ()).get(_ALL, Counts())
 
 
 def slowest(layer_id: str, days: int) -> list[tuple[Place, float]]:
@@ -177,6 +195,10 @@ def _days(days: int) -> list[date]:
 
 def _key(day: date, layer_id: str = "") -> str:
     return str(add_queue_name_prefix(f"hdxjobs:tiles:{day.isoformat()}" + f":{layer_id}" * bool(layer_id)))
+
+
+def _total_key() -> str:
+    return str(add_queue_name_prefix("hdxjobs:tiles:total"))
 
 
 def _slow_key(day: date, layer_id: str) -> str:

@@ -59,6 +59,9 @@ _TABLE = (
 
 FORMATS: dict[str, Format] = {row.name: row for row in _TABLE}
 
+#: Of a feature's attributes, these drivers read its name and description and leave out all others.
+PLAIN_DRIVERS = frozenset({"KML"})
+
 #: What another program translates a file into for us, because it keeps the most: see ``translate``.
 COPY = FORMATS["GeoPackage"]
 

@@ -16,9 +16,9 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session, SessionTransaction
 
-from ckanext.hdxjobs import config, queues
-from ckanext.hdxjobs.geopreview import mirror, record, rules, sharing
-from ckanext.hdxjobs.geopreview.preview import needs_migration, savepoint
+from ckanext.hdxjobs import bulk, config, queues
+from ckanext.hdxjobs.geopreview import encore, mirror, record, rules, sharing
+from ckanext.hdxjobs.geopreview.preview import Row, needs_migration, savepoint
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,18 @@ def dataset_gone(reference: str) -> None:
     _safely(drop, reference)
 
 
-def dataset_commits(package: model.Package) -> None:
+@event.listens_for(model.Session, "after_bulk_update")
+def _datasets_saved(update: Any) -> None:
+    """Many datasets were saved at once, and will be committed."""
+    try:
+        for package in bulk.datasets(update):
+            dataset_saved(package.id)
+            dataset_commits(package)
+    except Exception:
+        log.exception("Datasets are saved, but their map previews are left to the sweep")
+
+
+def dataset_commits(package: Any) -> None:
     """A dataset is about to be committed, whoever changed it: no tile server has a layer that is not public then."""
     if not config.tiles_shared():
         return
@@ -72,7 +83,7 @@ def submit(wanted: Mapping[Any, Any], *, force: bool) -> int | None:
     Unlike a save, this may fail: the caller wants to know.
     """
     with savepoint() as connection:
-        asked = _ask(connection, wanted, force=force)
+        asked = _generations(_ask(connection, wanted, force=force))
         _mirror(connection, wanted["package_id"])
     _after_commit(asked)
     return asked.get(wanted["id"])
@@ -140,7 +151,7 @@ def bell(resource_id: str, generation: int) -> queues.Bell:
         args=(resource_id, generation),
         key=bell_key(resource_id, generation),
         title=f"Map preview of resource {resource_id}, generation {generation}",
-        timeout_s=config.geo_settings().job_timeout_s,
+        timeout_s=config.geo_settings().job_timeout_s + encore.MORE_S,
     )
 
 
@@ -162,27 +173,24 @@ def _safely(work: Callable[[Connection], Asked], package_id: str) -> None:
 
 
 def _reconcile(connection: Connection, package_id: str) -> Asked:
-    package = model.package_table
-    state = connection.execute(
-        sa.select(package.c.state).where(package.c.id == package_id)
-    ).scalar_one_or_none()
+    state, rows = record.state_and_rows(connection, package_id)
     if state in (None, "deleted"):
         return _drop_all(connection, package_id)
     resources = resources_of(package_id)
     candidates = {found["id"]: found for found in resources if is_candidate(found)}
-    rows = record.rows_of_package(connection, package_id)
     gone = rows.keys() - candidates.keys()
     if gone:
         _drop(connection, gone)
-    asked: Asked = {}
+        rows = record.rows_of_package(connection, package_id)
+    asked: dict[str, Row] = {}
     for found in candidates.values() if config.enabled() else ():
         known = rows.get(found["id"])
         if known is None or known["fingerprint"] != rules.fingerprint(found):
             asked |= _ask(connection, found, force=False)
-    if asked or gone:
-        rows = record.rows_of_package(connection, package_id)
-    mirror.restore(connection, resources, rows)
-    return asked
+        elif record.was_given_up(known):
+            asked |= _ask(connection, found, force=True)
+    mirror.restore(connection, resources, rows | asked)
+    return _generations(asked)
 
 
 def _drop_all(connection: Connection, package_id: str) -> Asked:
@@ -197,15 +205,19 @@ def _drop(connection: Connection, resource_ids: Collection[str], *, for_good: bo
     return dropped
 
 
-def _ask(connection: Connection, wanted: Mapping[Any, Any], *, force: bool) -> Asked:
-    generation = record.want(
+def _ask(connection: Connection, wanted: Mapping[Any, Any], *, force: bool) -> dict[str, Row]:
+    row = record.want(
         connection,
         resource_id=wanted["id"],
         package_id=wanted["package_id"],
         fingerprint=rules.fingerprint(wanted),
         force=force,
     )
-    return {} if generation is None else {wanted["id"]: generation}
+    return {} if row is None else {wanted["id"]: row}
+
+
+def _generations(rows: Mapping[str, Row]) -> Asked:
+    return {resource_id: row["generation"] for resource_id, row in rows.items()}
 
 
 def _mirror(connection: Connection, package_id: str) -> None:

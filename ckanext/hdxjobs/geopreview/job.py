@@ -5,14 +5,11 @@ The only module that knows the order of the steps, owns the work folder and judg
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import signal
-import sys
 import time
 from pathlib import Path
 
-import rq
+from ckan import model
 from rq.timeouts import JobTimeoutException
 
 from ckanext.hdxjobs import config
@@ -20,6 +17,7 @@ from ckanext.hdxjobs.errors import DetectError, LoadError, PreviewError, Superse
 from ckanext.hdxjobs.geopreview import (
     attempt,
     detect,
+    encore,
     fetch,
     layers,
     lock,
@@ -30,6 +28,7 @@ from ckanext.hdxjobs.geopreview import (
     sharing,
     source,
     sweep,
+    tether,
     tiles,
     workplace,
 )
@@ -42,6 +41,7 @@ from ckanext.hdxjobs.geopreview.values import (
     Notice,
     Outcome,
     Phase,
+    Progress,
     State,
     Table,
     TileSet,
@@ -49,22 +49,33 @@ from ckanext.hdxjobs.geopreview.values import (
 
 log = logging.getLogger(__name__)
 
-#: prctl's number for "send me this signal when my parent dies" (linux/prctl.h).
-_PR_SET_PDEATHSIG = 1
-
 #: Seconds after which a layer that is not prepared has lost its worker, and how often preparing is tried.
 UNPREPARED_S = 3600
 MAX_PREPARE_ATTEMPTS = 3
 
 
 def run_preview(resource_id: str, generation: int) -> None:
-    """Make a preview; what the bell on geo_q calls.  Does nothing when the row does not wait for it."""
-    _die_with_worker()
+    """Make a preview, and some more if they wait; what the bell on geo_q calls."""
+    if not tether.die_with_worker():
+        log.warning("Preview of %s: its worker died before it began", resource_id)
+        return
+    began = time.monotonic()
+    settings = config.geo_settings()
+    if _preview(resource_id, generation, settings=settings):
+        for arguments in encore.bells(since=began):
+            model.Session.remove()
+            if not _preview(*arguments, settings=settings):
+                break
+    sweep.run_sometimes()
+    _catch_up(settings)
+
+
+def _preview(resource_id: str, generation: int, *, settings: config.GeoSettings) -> bool:
+    """Make one preview, or nothing when the row does not wait for it; False: this process had better end."""
     claim = attempt.claim(resource_id, generation)
     if claim is None:
         log.info("Preview of %s, generation %s: nothing to do", resource_id, generation)
-        return
-    settings = config.geo_settings()
+        return True
     started = time.monotonic()
     try:
         with Pulse(claim) as pulse, lock.alone(resource_id, settings.loader_url):
@@ -75,14 +86,15 @@ def run_preview(resource_id: str, generation: int) -> None:
         _fail(claim, error, settings.loader_url)
     except JobTimeoutException:
         _fail(claim, LoadError("too-slow", limit=settings.job_timeout_s), settings.loader_url)
+        return False
     except Exception:
         log.exception("Preview of %s, generation %s: unexpected failure", resource_id, generation)
         _fail(claim, LoadError("internal"), settings.loader_url)
+        return False
     else:
         _succeed(claim, outcome, seconds=time.monotonic() - started)
         _prepare(outcome.tile_sets, settings.loader_url)
-    sweep.run_sometimes()
-    _catch_up(settings)
+    return True
 
 
 def _import(claim: Claim, settings: config.GeoSettings, pulse: Pulse) -> Outcome:
@@ -116,6 +128,8 @@ def _import(claim: Claim, settings: config.GeoSettings, pulse: Pulse) -> Outcome
             tile_sets = publish.publish(
                 tables, resource_id=claim.resource_id, generation=claim.generation, dsn=settings.loader_url
             )
+            count = sum(tile_set.feature_count for tile_set in tile_sets)
+            pulse.progress(Progress(count, count, "features"))
     return Outcome(tile_sets, (*notices, *(notice for table in tables for notice in table.notices)))
 
 
@@ -148,6 +162,7 @@ def _tables(
             formats=rules.chosen_formats(config.formats()),
             readers=readers,
         )
+        pulse.progress(Progress(download.byte_count, download.byte_count, "bytes"))
     with pulse.phase(Phase.LOAD):
         caps = Amount(settings.max_features, settings.max_vertices, settings.max_table_bytes)
         tables, damaged = layers.load_all(
@@ -173,21 +188,35 @@ def _succeed(claim: Claim, outcome: Outcome, *, seconds: float) -> None:
         len(outcome.tile_sets),
         sum(tile_set.feature_count for tile_set in outcome.tile_sets),
     )
+    began = time.monotonic()
     mirror.ensure_view(claim.resource_id)
     mirror.refresh(claim.resource_id)
     sharing.settle([claim.resource_id])
+    _tell(claim.resource_id, claim.generation, "mirror", began)
 
 
 def _prepare(tile_sets: tuple[TileSet, ...], dsn: str) -> None:
     """The second phase of publishing, while the layers serve: what it cannot do leaves them as they are."""
+    began = time.monotonic()
     try:
-        prepare.prepare(tile_sets, dsn=dsn)
+        made = prepare.prepare(tile_sets, dsn=dsn)
     except Superseded:
         log.info("Preparing the layers of %s: overtaken", tile_sets[0].resource_id)
     except JobTimeoutException:
         log.warning("Preparing the layers of %s took too long", tile_sets[0].resource_id)
     except Exception:
         log.exception("Preparing the layers of %s failed", tile_sets[0].resource_id)
+    else:
+        tiles_, pieces = sum(one.tiles for one in made), sum(one.pieces for one in made)
+        count = sum(tile_set.feature_count for tile_set in tile_sets)
+        amount = f", {count} features, {tiles_} tiles, {pieces} pieces"
+        _tell(tile_sets[0].resource_id, tile_sets[0].generation, "prepare", began, amount)
+
+
+def _tell(resource_id: str, generation: int, step: str, began: float, amount: str = "") -> None:
+    """The log's line of a step that is none of the import's phases, in the same words as ``Pulse`` has."""
+    seconds = time.monotonic() - began
+    log.info("Preview of %s, generation %s: %s took %.2f s%s", resource_id, generation, step, seconds, amount)
 
 
 def _catch_up(settings: config.GeoSettings) -> None:
@@ -253,9 +282,3 @@ def _tidy(claim: Claim, dsn: str, *, everything: bool) -> None:
             claim.generation,
             error.code,
         )
-
-
-def _die_with_worker() -> None:
-    """RQ never stops the orphan of a killed worker: let the kernel do it (Linux only)."""
-    if sys.platform == "linux" and rq.get_current_job() is not None:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -5,7 +5,7 @@ All moments are ``timestamptz`` from the database's clock.
 - ``generation`` rises with each new file, and with each preview asked for again.
 - ``fingerprint`` is ``rules.fingerprint`` of the wanted file; "" when the resource went away, so that
   it counts as new when it comes back.
-- ``attempt`` counts the jobs that claimed this generation.
+- ``attempt`` counts the jobs that claimed this generation, ``deaths`` those of them that fell silent.
 - ``progress``, ``progress_done``, ``progress_total``, ``progress_unit``: a running step's
   ``values.Progress``, its share first; null where nobody can tell.
 - ``rung_at``: when geo_q was last rung for the row; null when that failed.
@@ -53,6 +53,7 @@ PREVIEW = sa.Table(
     sa.Column("progress_total", sa.BigInteger),
     sa.Column("progress_unit", sa.UnicodeText),
     sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("deaths", sa.Integer, nullable=False, server_default="0"),
     sa.Column("queued_at", _MOMENT),
     sa.Column("rung_at", _MOMENT),
     sa.Column("started_at", _MOMENT),

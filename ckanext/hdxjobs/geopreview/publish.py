@@ -209,6 +209,21 @@ def _short(dsn: str, *, hurried: bool) -> Iterator[Any]:
         yield cursor
 
 
+def staged(dsn: str) -> set[tuple[str, int]]:
+    """Resources and generations that have tables which were not published."""
+    with db.session(dsn, error=PublishError) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(db.query("staged"))
+        return set(cursor.fetchall())
+
+
+def served(*, resource_id: str, generation: int, dsn: str) -> list[str]:
+    """Ids of the layers of a generation that is live; none when it is not."""
+    identity = {"resource_id": resource_id, "generation": generation}
+    with db.session(dsn, error=PublishError) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(db.query("served"), identity)
+        return [layer_id for (layer_id,) in cursor.fetchall()]
+
+
 def drop_old(*, dsn: str, grace_s: float) -> int:
     """The janitor's part: drop tables retired longer than ``grace_s`` ago, buried or abandoned ones."""
     with db.session(dsn, error=PublishError) as connection:

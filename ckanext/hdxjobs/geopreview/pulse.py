@@ -47,7 +47,7 @@ class Pulse:
 
     @contextmanager
     def phase(self, phase: Phase, watched: Callable[[], Progress | None] = lambda: None) -> Iterator[None]:
-        """Do one step; its time, and its bytes or features, go to the log when it is done.
+        """Do one step; its time, and its bytes or features, go to the log when it ends, well or not.
 
         :param watched: asked with each beat how far the step is, for one that cannot tell by itself
         """
@@ -55,12 +55,19 @@ class Pulse:
         self._beat()
         self._check()
         started = time.monotonic()
-        yield
+        try:
+            yield
+        except BaseException:
+            self._tell(f"{phase.value} was left after", started)
+            raise
+        self._tell(f"{phase.value} took", started)
+
+    def _tell(self, what: str, started: float) -> None:
         log.info(
-            "Preview of %s, generation %s: %s took %.2f s%s",
+            "Preview of %s, generation %s: %s %.2f s%s",
             self._claim.resource_id,
             self._claim.generation,
-            phase.value,
+            what,
             time.monotonic() - started,
             f", {self._progress.done} {self._progress.unit}" if self._progress else "",
         )

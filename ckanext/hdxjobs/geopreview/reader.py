@@ -75,7 +75,7 @@ class Readers:
     ) -> list[dict[str, Any]]:
         """What the layers of a file are; see ``parsing.File.inspect``.
 
-        A reader that breaks on the file gives way to another one, once.
+        A reader that breaks on the file gives way to another one, once; "driver" tells which it was.
         """
         broken: DetectError | None = None
         for way in self._ways(format_):
@@ -140,12 +140,12 @@ class Readers:
         self, path: Path, format_: Format, coordinates: Coordinates, way: Way
     ) -> list[dict[str, Any]]:
         self.close()
-        opened, said = _Open(format_, way, path), dict[str, Any]()
+        opened, said = _Open(format_, way, path), dict[str, Any](driver=way.driver)
         if way.reader == remedies.OGR2OGR:
             texts = charset.UTF8
             if format_.name == "Shapefile":
                 texts = charset.of_dbf(path.with_suffix(".dbf"))
-                said = {"encoding": texts.name, "encoding_guessed": texts.guessed}
+                said |= {"encoding": texts.name, "encoding_guessed": texts.guessed}
             copy = translate.translate(path, format_, way.driver, encoding=texts.name, limits=self._limits)
             opened = replace(opened, path=copy)
         child = self._start(path, opened, coordinates, encoding=None)

@@ -1,7 +1,7 @@
-"""The ledger of previews, as saves, readers and the sweep see it.
+"""The ledger of previews, as saves and readers see it; ``upkeep`` is the sweep's view.
 
 The row is the truth; queues are only doorbells.  Changes that belong to a save (``want``, ``drop``)
-run on the save's own connection; the sweep's are short transactions that check again what they read.
+run on the save's own connection.
 """
 
 from __future__ import annotations
@@ -14,27 +14,25 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 import sqlalchemy as sa
 from ckan import model
+from flask import has_app_context
 from sqlalchemy.engine import Connection
 
+from ckanext.hdxjobs.errors import FAILURES
 from ckanext.hdxjobs.geopreview import answer, legacy
 from ckanext.hdxjobs.geopreview.preview import (
     CLOCK,
     PREVIEW,
     Row,
     blank,
-    engine,
     needs_migration,
     savepoint,
     stamp,
     write,
 )
 from ckanext.hdxjobs.geopreview.values import Notice, State
-from ckanext.hdxjobs.messages import Language
+from ckanext.hdxjobs.messages import ENGLISH, Language
 
 log = logging.getLogger(__name__)
-
-#: States in which no layer of the resource may stay in PostGIS.
-_GONE = PREVIEW.c.state.in_([State.DELETED.value, State.UNSUPPORTED.value])
 
 #: What to do when the table is not there or older than this release.
 MIGRATE = "the table hdxjobs_preview is not there or not up to date; run: ckan db upgrade -p hdxjobs"
@@ -44,6 +42,16 @@ def rows_of_package(connection: Connection, package_id: str) -> dict[str, Row]:
     """The rows of a dataset's resources, past ones included, by resource id."""
     query = sa.select(PREVIEW).where(PREVIEW.c.package_id == package_id)
     return {row["resource_id"]: row for row in connection.execute(query).mappings()}
+
+
+def state_and_rows(connection: Connection, package_id: str) -> tuple[str | None, dict[str, Row]]:
+    """A dataset's state (None: it is no more) and its rows, asked for at once because a save waits."""
+    package = model.package_table
+    both = package.outerjoin(PREVIEW, PREVIEW.c.package_id == package.c.id)
+    query = sa.select(package.c.state.label("package_state"), PREVIEW).select_from(both)
+    found = connection.execute(query.where(package.c.id == package_id)).mappings().all()
+    rows = {row["resource_id"]: row for row in found if row["resource_id"] is not None}
+    return (found[0]["package_state"] if found else None), rows
 
 
 def find(resource_id: str) -> Row | None:
@@ -59,8 +67,8 @@ def is_served(resource_id: str) -> bool:
 
 
 def visitors_language() -> Language:
-    """The language of the page that is asked for."""
-    return Language(tk._, tk.h.localised_number)
+    """The language of the page that is asked for; English where none is, as in another extension's job."""
+    return Language(tk._, tk.h.localised_number) if has_app_context() else ENGLISH
 
 
 def status(resource_id: str) -> dict[str, Any] | None:
@@ -97,35 +105,41 @@ def search(
 
 def want(
     connection: Connection, *, resource_id: str, package_id: str, fingerprint: str, force: bool = False
-) -> int | None:
-    """Ask for a preview of a file; the new generation, or None when this very file was asked for before.
+) -> Row | None:
+    """Ask for a preview of a file; the new row, or None when this very file was asked for before.
 
     ``rung_at`` is set ahead, because the bell rings right after the commit; ``unring`` takes it back.
     """
     mine = PREVIEW.c.resource_id == resource_id
-    known = connection.execute(sa.select(PREVIEW.c.fingerprint).where(mine)).scalar_one_or_none()
-    if known == fingerprint and not force:
-        return None
     locked = sa.select(PREVIEW, CLOCK.label("clock")).where(mine).with_for_update()
     row = connection.execute(locked).mappings().one_or_none()
+    if row and row["fingerprint"] == fingerprint and not force:
+        return None
     clock = row["clock"] if row else connection.execute(sa.select(CLOCK)).scalar_one()
-    generation = row["generation"] + 1 if row else 1
     history = row["shape_info"] if row else []
     values = blank() | {
         "package_id": package_id,
         "fingerprint": fingerprint,
-        "generation": generation,
+        "generation": row["generation"] + 1 if row else 1,
         "state": State.QUEUED.value,
         "attempt": 0,
+        "deaths": 0,
         "queued_at": clock,
         "rung_at": clock,
         "shape_info": legacy.appended(history, legacy.processing(timestamp=stamp(clock))),
     }
-    if row is None:
-        connection.execute(PREVIEW.insert().values(resource_id=resource_id, **values))
-    else:
-        connection.execute(PREVIEW.update().where(mine).values(**values))
-    return generation
+    change = (
+        PREVIEW.update().where(mine).values(**values)
+        if row
+        else PREVIEW.insert().values(resource_id=resource_id, **values)
+    )
+    return connection.execute(change.returning(PREVIEW)).mappings().one()
+
+
+def was_given_up(row: Row) -> bool:
+    """Whether trouble that has nothing to do with the file lasted too long: a save of the same file asks again."""
+    failure = FAILURES.get(row["error_code"])
+    return row["state"] == State.FAILED.value and failure is not None and failure.retryable
 
 
 def drop(connection: Connection, resource_ids: Collection[str], *, for_good: bool = False) -> list[str]:
@@ -172,102 +186,6 @@ def unring(resource_ids: Iterable[str]) -> None:
     write(PREVIEW.update().where(PREVIEW.c.resource_id.in_(list(resource_ids))).values(rung_at=None))
 
 
-def unrung(*, silent_s: int, limit: int) -> list[Row]:
-    """Rows that wait for a worker although no bell may be under way: never rung, or long ago."""
-    quiet = sa.or_(PREVIEW.c.rung_at.is_(None), PREVIEW.c.rung_at < _ago(silent_s))
-    due = sa.and_(
-        PREVIEW.c.state == State.RETRYING.value,
-        PREVIEW.c.next_at <= CLOCK,
-        sa.or_(quiet, PREVIEW.c.rung_at < PREVIEW.c.next_at),
-    )
-    waiting = sa.and_(PREVIEW.c.state == State.QUEUED.value, quiet)
-    query = sa.select(PREVIEW).where(sa.or_(waiting, due)).order_by(PREVIEW.c.queued_at).limit(limit)
-    with engine().connect() as connection:
-        return list(connection.execute(query).mappings())
-
-
-def rung(row: Row) -> bool:
-    """About to ring for a row; False when somebody else changed or rang it since it was read."""
-    unchanged = (
-        PREVIEW.c.resource_id == row["resource_id"],
-        PREVIEW.c.generation == row["generation"],
-        PREVIEW.c.state == row["state"],
-        PREVIEW.c.rung_at.is_not_distinct_from(row["rung_at"]),
-    )
-    return write(PREVIEW.update().where(*unchanged).values(rung_at=CLOCK)) == 1
-
-
-def requeue_lost(*, silent_s: int, max_attempts: int) -> int:
-    """Runs whose worker fell silent wait for another one; the rows changed."""
-    lost = (
-        PREVIEW.c.state == State.RUNNING.value,
-        PREVIEW.c.heartbeat_at < _ago(silent_s),
-        PREVIEW.c.attempt < max_attempts,
-    )
-    return write(PREVIEW.update().where(*lost).values(**blank(), state=State.QUEUED.value))
-
-
-def lost_for_good(*, silent_s: int) -> list[Row]:
-    """Runs whose worker fell silent; after ``requeue_lost`` only those out of attempts are left."""
-    query = sa.select(PREVIEW).where(
-        PREVIEW.c.state == State.RUNNING.value, PREVIEW.c.heartbeat_at < _ago(silent_s)
-    )
-    with engine().connect() as connection:
-        return list(connection.execute(query).mappings())
-
-
-def untold(*, after_s: int, within_s: int, limit: int) -> list[Row]:
-    """Previews that ended a while ago without a word in the resource's extras: who was to write it died.
-
-    The moment of the newest entry tells, so that no history need be read.
-    """
-    resource = model.resource_table
-    extras = sa.func.coalesce(sa.type_coerce(resource.c.extras, sa.UnicodeText), "")
-    moment = PREVIEW.c.shape_info[-1]["timestamp"].astext
-    query = (
-        sa.select(PREVIEW)
-        .join(resource, resource.c.id == PREVIEW.c.resource_id)
-        .where(
-            PREVIEW.c.state.in_([State.READY.value, State.FAILED.value, State.UNSUPPORTED.value]),
-            PREVIEW.c.finished_at.between(_ago(within_s), _ago(after_s)),
-            resource.c.state == "active",
-            sa.func.strpos(extras, moment) == 0,
-        )
-        .limit(limit)
-    )
-    with engine().connect() as connection:
-        return list(connection.execute(query).mappings())
-
-
-def drop_orphans() -> list[str]:
-    """Drop previews whose resource or dataset went away behind our back (purges, direct writes)."""
-    resource, package = model.resource_table, model.package_table
-    alive = (
-        sa.select(resource.c.id)
-        .join(package, package.c.id == resource.c.package_id)
-        .where(resource.c.id == PREVIEW.c.resource_id)
-        .where(resource.c.state == "active", package.c.state != "deleted")
-        .exists()
-    )
-    query = sa.select(PREVIEW.c.resource_id).where(PREVIEW.c.state != State.DELETED.value, ~alive)
-    with engine().begin() as connection:
-        orphans = list(connection.execute(query).scalars())
-        return drop(connection, orphans)
-
-
-def unretired(*, limit: int) -> list[Row]:
-    """Previews that are no more, whose tables may still be in PostGIS."""
-    query = sa.select(PREVIEW).where(_GONE, PREVIEW.c.retired_at.is_(None)).limit(limit)
-    with engine().connect() as connection:
-        return list(connection.execute(query).mappings())
-
-
-def retired(row: Row) -> None:
-    """The tables of such a preview are gone."""
-    same = (PREVIEW.c.resource_id == row["resource_id"], PREVIEW.c.generation == row["generation"])
-    write(PREVIEW.update().where(*same, _GONE).values(retired_at=CLOCK))
-
-
 def _read(query: sa.Select[Any]) -> list[Row]:
     """Rows for a page; before the migration ran there are none, and the page still works."""
     try:
@@ -278,7 +196,3 @@ def _read(query: sa.Select[Any]) -> list[Row]:
             raise
         log.error("No map previews: %s", MIGRATE)
         return []
-
-
-def _ago(seconds: int) -> sa.ColumnElement[Any]:
-    return CLOCK - sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)

@@ -13,10 +13,21 @@ import redis
 
 from ckanext.hdxjobs import config, queues
 from ckanext.hdxjobs.errors import LoadError
-from ckanext.hdxjobs.geopreview import attempt, hooks, mirror, publish, record, sharing, workplace
+from ckanext.hdxjobs.geopreview import (
+    attempt,
+    hooks,
+    mirror,
+    publish,
+    record,
+    sharing,
+    tiles,
+    upkeep,
+    workplace,
+)
 from ckanext.hdxjobs.geopreview.attempt import Claim
+from ckanext.hdxjobs.geopreview.preview import engine
 from ckanext.hdxjobs.geopreview.remedies import MAX_LOST_JOBS
-from ckanext.hdxjobs.geopreview.values import State
+from ckanext.hdxjobs.geopreview.values import Outcome, State
 
 log = logging.getLogger(__name__)
 
@@ -62,12 +73,14 @@ def run() -> Swept:
     settings = config.geo_settings()
     lost = _take_back()
     told = _tell()
-    orphans = len(record.drop_orphans())
+    orphans = len(upkeep.drop_orphans())
     rung = _ring()
     folders = workplace.drop_left(settings.work_folder, older_than_s=settings.job_timeout_s, young_s=YOUNG_S)
     shared, unshared = sharing.reconcile(settings.loader_url)
+    told += _list_again(settings)
     retired = _retire(settings.loader_url)
-    tables = publish.drop_old(dsn=settings.loader_url, grace_s=GRACE_S)
+    tables = _drop_staged(settings.loader_url)
+    tables += publish.drop_old(dsn=settings.loader_url, grace_s=GRACE_S)
     queues.note(SWEPT)
     return Swept(rung, lost, told, orphans, retired, tables, folders, shared, unshared)
 
@@ -84,19 +97,19 @@ def run_sometimes() -> None:
 
 def _take_back() -> int:
     """Previews whose worker died: another attempt, or the end of patience."""
-    requeued = record.requeue_lost(silent_s=SILENT_S, max_attempts=MAX_LOST_JOBS)
-    hopeless = record.lost_for_good(silent_s=SILENT_S)
+    requeued = upkeep.requeue_lost(silent_s=SILENT_S, max_deaths=MAX_LOST_JOBS)
+    hopeless = upkeep.lost_for_good(silent_s=SILENT_S)
     for row in hopeless:
         claim = Claim(row["resource_id"], row["generation"], row["attempt"])
         attempt.fail(claim, LoadError("internal"))
         mirror.refresh(row["resource_id"])
-        log.warning("Preview of %s: given up, its worker died %s times", row["resource_id"], row["attempt"])
+        log.warning("Preview of %s: given up, %s workers died over it", row["resource_id"], MAX_LOST_JOBS)
     return requeued + len(hopeless)
 
 
 def _tell() -> int:
     """Previews whose worker died between the end and telling the resource of it."""
-    rows = record.untold(after_s=UNTOLD_S, within_s=UNTOLD_WITHIN_S, limit=BATCH)
+    rows = upkeep.untold(after_s=UNTOLD_S, within_s=UNTOLD_WITHIN_S, limit=BATCH)
     for row in rows:
         if row["state"] == State.READY.value:
             mirror.ensure_view(row["resource_id"])
@@ -106,7 +119,7 @@ def _tell() -> int:
 
 def _ring() -> int:
     """Ring for rows whose bell is neither heard nor under way."""
-    rows = record.unrung(silent_s=UNHEARD_S, limit=BATCH)
+    rows = upkeep.unrung(silent_s=UNHEARD_S, limit=BATCH)
     if not rows:
         return 0
     try:
@@ -116,7 +129,7 @@ def _ring() -> int:
         return 0
     rung = 0
     for row in rows:
-        if hooks.bell_key(row["resource_id"], row["generation"]) in waiting or not record.rung(row):
+        if hooks.bell_key(row["resource_id"], row["generation"]) in waiting or not upkeep.rung(row):
             continue
         if not queues.ring(hooks.bell(row["resource_id"], row["generation"])):
             record.unring([row["resource_id"]])
@@ -126,11 +139,41 @@ def _ring() -> int:
 
 
 def _retire(dsn: str) -> int:
-    rows = record.unretired(limit=BATCH)
+    rows = upkeep.unretired(limit=BATCH)
     for row in rows:
         publish.retire(resource_id=row["resource_id"], generation=row["generation"], dsn=dsn)
-        record.retired(row)
+        upkeep.retired(row)
     return len(rows)
+
+
+def _drop_staged(dsn: str) -> int:
+    """Tables that a killed or overtaken import left, and whose own generation nobody makes any more."""
+    left = publish.staged(dsn)
+    left -= upkeep.awaited({resource_id for resource_id, _ in left})
+    return sum(
+        publish.discard(resource_id=resource_id, generation=generation, dsn=dsn)
+        for resource_id, generation in sorted(left)
+    )
+
+
+def _list_again(settings: config.GeoSettings) -> int:
+    """Previews that were cancelled and published all the same, by a worker that died before it told so.
+
+    The tables of the layers that they list will be dropped.
+    """
+    relisted = 0
+    reader = tiles.TileReader(settings.loader_url, settings.job_timeout_s)
+    for row in upkeep.cancelled(after_s=UNTOLD_S, within_s=UNTOLD_WITHIN_S, limit=BATCH):
+        claim = Claim(row["resource_id"], row["generation"], row["attempt"])
+        layer_ids = publish.served(
+            resource_id=claim.resource_id, generation=claim.generation, dsn=settings.loader_url
+        )
+        tile_sets = tuple(filter(None, map(reader.layer, layer_ids)))
+        if tile_sets and attempt.succeed(claim, Outcome(tile_sets, ())):
+            mirror.refresh(claim.resource_id)
+            relisted += 1
+    reader.close()
+    return relisted
 
 
 def purge_orphans(*, dry_run: bool) -> Iterator[str]:
@@ -139,9 +182,16 @@ def purge_orphans(*, dry_run: bool) -> Iterator[str]:
     :raises PreviewError: the map database is away
     """
     dsn = config.geo_settings().loader_url
+    doomed: set[str] = set()
+    if dry_run:
+        with engine().connect() as connection:
+            doomed.update(upkeep.orphans(connection))
+    else:
+        upkeep.drop_orphans()
     for resource_id in sorted(publish.resource_ids(dsn)):
         row = record.find(resource_id)
-        if row is not None and row["state"] != State.DELETED.value:
+        is_alive = row is not None and row["state"] != State.DELETED.value
+        if is_alive and resource_id not in doomed:
             continue
         if not dry_run:
             newest = publish.newest(resource_id=resource_id, dsn=dsn)

@@ -137,6 +137,24 @@ FROM hdxjobs.layer AS l
 INNER JOIN hdxjobs.resource AS r ON l.resource_id = r.resource_id
 WHERE l.resource_id = %(resource_id)s AND l.generation = %(generation)s AND r.live_gen <> l.generation;
 
+-- name: staged
+SELECT DISTINCT
+    resource_id,
+    generation
+FROM hdxjobs.layer
+WHERE published_at IS NULL AND retired_at IS NULL;
+
+-- name: served
+SELECT l.layer_id
+FROM hdxjobs.layer AS l
+INNER JOIN hdxjobs.resource AS r ON l.resource_id = r.resource_id AND l.generation = r.live_gen
+WHERE
+    l.resource_id = %(resource_id)s
+    AND l.generation = %(generation)s
+    AND l.published_at IS NOT NULL
+    AND r.tombstone_gen < l.generation
+ORDER BY l.layer_id;
+
 -- name: droppable_tables
 -- Retired long enough; buried by a deletion; or left behind by an import that was killed.
 SELECT l.table_name

@@ -1,0 +1,154 @@
+"""Moments that chance seldom meets: an import stands still at a certain step, and something happens.
+
+They come before the publishers, one after the other on a quiet site.  Nothing is asserted here: what must
+hold is what the checks find at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import requests
+
+from devstack.chaos import family, files, scene
+from devstack.chaos.grounds import ORGANIZATION, Grounds
+from devstack.chaos.publishers import Notes
+from devstack.own_site import until
+
+#: Marks of these files; the publishers' are smaller.
+FIRST_MARK = 900_000
+#: Seconds that are long enough for the kernel to kill, and for a look at what lives.
+MOMENT_S = 1.5
+#: Seconds in which a moment comes on the busiest machine.
+PATIENCE_S = 150
+
+ROW = "SELECT generation, state, phase, retired_at IS NOT NULL FROM hdxjobs_preview WHERE resource_id = %s"
+#: The locks of imports have numbers of 64 bits; the gate's is small.
+ROB = """
+SELECT pg_terminate_backend(l.pid)
+FROM pg_locks AS l
+INNER JOIN pg_database AS d ON l.database = d.oid
+WHERE d.datname = %s AND l.locktype = 'advisory' AND l.objsubid = 1 AND l.classid::bigint <> 0
+"""
+
+
+def _await(condition: Callable[[], bool]) -> None:
+    until(condition, seconds=PATIENCE_S)
+
+
+class _Import:
+    """A file on its way, whose work horse can be held."""
+
+    def __init__(self, grounds: Grounds, mark: int) -> None:
+        self.grounds = grounds
+        self.dataset = f"chaos-moment-{mark}"
+        grounds.call("package_create", name=self.dataset, owner_org=ORGANIZATION)
+        file = files.long(mark)
+        upload = {"upload": (file.name, file.content)}
+        made = grounds.call("resource_create", files=upload, format=file.format, package_id=self.dataset)
+        self.resource_id = str(made["id"])
+
+    @property
+    def row(self) -> tuple[int, str, str | None, bool]:
+        """Generation, state, phase, and whether its tables are gone."""
+        ((generation, state, phase, is_retired),) = self.grounds.ask_ckan(ROW, [self.resource_id])
+        return generation, state, phase, is_retired
+
+    def horse(self) -> family.Process:
+        return _first(self.grounds.busy_horses)
+
+    @contextmanager
+    def held_before_publishing(self) -> Iterator[family.Process]:
+        """Its layers are loaded, and its work horse is frozen before it makes them the live ones."""
+        with self.grounds.gate_shut():
+            _await(lambda: self.row[2] == "publish")
+            horse = self.horse()
+            os.kill(horse.pid, signal.SIGSTOP)
+        try:
+            yield horse
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(horse.pid, signal.SIGCONT)
+
+    def ask_again(self) -> None:
+        self.grounds.call("hdx_geopreview_submit", id=self.resource_id, force=True)
+
+
+def overtaken(made: _Import) -> None:
+    """It loses its lock, a newer one is published, and it wakes up: it must not take the newer one's place."""
+    with made.held_before_publishing():
+        made.grounds.cut(ROB)
+        made.ask_again()
+        _await(lambda: made.row[:2] == (2, "ready"))
+
+
+def followed(made: _Import) -> None:
+    """A newer one is claimed meanwhile: it must wait for this one's end."""
+    with made.held_before_publishing():
+        made.ask_again()
+        _await(lambda: made.row[:2] == (2, "running"))
+        time.sleep(MOMENT_S)
+
+
+def deleted(made: _Import) -> None:
+    """Its resource is deleted and cleared away: no layer may appear when it wakes up."""
+    with made.held_before_publishing():
+        made.grounds.call("resource_delete", id=made.resource_id)
+        _await(lambda: made.row[3])
+
+
+def made_private(made: _Import) -> None:
+    """Its dataset is made private: what appears when it wakes up is nobody's to see."""
+    with made.held_before_publishing():
+        made.grounds.call("package_patch", id=made.dataset, private=True)
+
+
+def bereft_of_its_worker(made: _Import) -> None:
+    """Its worker is killed: a frozen work horse must die too."""
+    with made.held_before_publishing() as horse:
+        os.kill(horse.parent, signal.SIGKILL)
+        time.sleep(MOMENT_S)
+
+
+def bereft_of_its_horse(made: _Import) -> None:
+    """Its work horse is killed: a frozen reader must die too."""
+    horse = made.horse()
+    parser = _first(lambda: family.children([horse.pid]))
+    os.kill(parser.pid, signal.SIGSTOP)
+    os.kill(horse.pid, signal.SIGKILL)
+    time.sleep(MOMENT_S)
+    with suppress(ProcessLookupError):
+        os.kill(parser.pid, signal.SIGKILL)
+
+
+def _first(look: Callable[[], list[family.Process]]) -> family.Process:
+    """Of the processes that are waited for."""
+    found: list[family.Process] = []
+
+    def is_there() -> bool:
+        found[:] = look()
+        return bool(found)
+
+    _await(is_there)
+    return found[0]
+
+
+MOMENTS = (overtaken, followed, deleted, made_private, bereft_of_its_worker, bereft_of_its_horse)
+
+
+def run(grounds: Grounds, notes: Notes, say: Callable[[str], None]) -> None:
+    """All of them; one that does not come is noted."""
+    for number, moment in enumerate(MOMENTS):
+        name = moment.__name__.replace("_", " ")
+        say(f"an import is {name}")
+        try:
+            _await(lambda: not (grounds.horses() or scene.unsettled(grounds)))
+            moment(_Import(grounds, FIRST_MARK + number))
+        except (TimeoutError, ProcessLookupError, requests.RequestException) as error:
+            notes.moments[name] = f"an import {name}: {error}"
+        else:
+            notes.moments[name] = None
