@@ -95,8 +95,9 @@ def _cut_off(content: Content) -> bytes:
 
 
 def _nowhere(content: Content) -> bytes:
-    """It is loaded before anybody sees that nothing of it can be drawn."""
-    feature = {"type": "Feature", "properties": {"mark": content.mark}, "geometry": None}
+    """It is loaded before anybody sees that nothing of it is on earth."""
+    place = {"type": "Point", "coordinates": [5_000_000, 7_000_000]}
+    feature = {"type": "Feature", "properties": {"mark": content.mark}, "geometry": place}
     return json.dumps({"type": "FeatureCollection", "features": [feature] * content.count}).encode()
 
 
