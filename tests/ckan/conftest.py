@@ -30,8 +30,10 @@ from ckanext.hdxjobs.analytics import beacon, capture
 from ckanext.hdxjobs.geopreview import db, gate, job
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine
 
-if not tk.check_ckan_version(min_version="2.12"):
-    from older import provide_plugin, with_plugins  # noqa: F401
+OLDER = not tk.check_ckan_version(min_version="2.12")
+if OLDER:
+    from older import provide_plugin  # noqa: F401
+    from older import with_plugins as plugins_of_marks  # noqa: F401
 
 
 def _admin_url(url: str) -> str:
@@ -57,8 +59,11 @@ def _loggers_heard() -> None:
 
 
 def _configured(request: pytest.FixtureRequest) -> bool:
-    """Whether marks give the test a site of its own; our options do not, for no plugin reads them when it is loaded."""
-    if any(request.node.get_closest_marker(name) for name in ("provide_plugin", "with_plugins")):
+    """Whether marks, or an older CKAN, give the test a site of its own.
+
+    Our options do not: no plugin reads them when it is loaded.
+    """
+    if OLDER or any(request.node.get_closest_marker(name) for name in ("provide_plugin", "with_plugins")):
         return True
     return any(
         not mark.args[0].startswith("ckanext.hdxjobs.") for mark in request.node.iter_markers("ckan_config")
@@ -69,7 +74,7 @@ def _configured(request: pytest.FixtureRequest) -> bool:
 def with_plugins(request: pytest.FixtureRequest, ckan_config: Any) -> None:
     """CKAN's fixture; but the plugins of the ini stay for the next test, for loading takes half a second."""
     if _configured(request):
-        request.getfixturevalue("with_plugins")
+        request.getfixturevalue("plugins_of_marks" if OLDER else "with_plugins")
     elif not p.plugin_loaded("hdxjobs"):
         p.load_all()
     elif request.node.get_closest_marker("ckan_config"):
