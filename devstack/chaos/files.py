@@ -49,6 +49,11 @@ def long(mark: int) -> File:
     return File(f"m{mark}-n{LONG}.geojson", "GeoJSON", _geojson(content))
 
 
+def short(mark: int) -> File:
+    """One that is made at once."""
+    return File(f"m{mark}-n3.geojson", "GeoJSON", _geojson(Content(mark, 3)))
+
+
 def content_of(url: str) -> Content | None:
     """What is in the file at an address; None: it is none of ours."""
     found = _NAME.search(url)

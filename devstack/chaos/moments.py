@@ -11,16 +11,21 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import requests
 
 from devstack.chaos import family, files, scene
-from devstack.chaos.grounds import ORGANIZATION, Grounds
+from devstack.chaos.grounds import ORGANIZATION, WORKERS, Grounds
 from devstack.chaos.publishers import Notes
 from devstack.own_site import until
 
 #: Marks of these files; the publishers' are smaller.
 FIRST_MARK = 900_000
+#: Marks of files beside the one of a moment.
+MORE_MARKS = 910_000
+#: Files that wait behind an import when Redis loses its queues; and how often three files come at once.
+QUEUED, ROUNDS = 50, 5
 #: Seconds that are long enough for the kernel to kill, and for a look at what lives.
 MOMENT_S = 1.5
 #: Seconds in which a moment comes on the busiest machine.
@@ -36,6 +41,15 @@ WHERE d.datname = %s AND l.locktype = 'advisory' AND l.objsubid = 1 AND l.classi
 """
 
 
+BEGUN_TWICE = (
+    "SELECT count(*) FROM hdxjobs_preview WHERE package_id = %s AND resource_id <> %s AND attempt > 1"
+)
+
+
+class NotSoError(Exception):
+    """What must hold at the end of a moment does not."""
+
+
 def _await(condition: Callable[[], bool]) -> None:
     until(condition, seconds=PATIENCE_S)
 
@@ -46,17 +60,19 @@ class _Import:
     def __init__(self, grounds: Grounds, mark: int) -> None:
         self.grounds = grounds
         self.dataset = f"chaos-moment-{mark}"
-        grounds.call("package_create", name=self.dataset, owner_org=ORGANIZATION)
+        made = grounds.call("package_create", name=self.dataset, owner_org=ORGANIZATION)
         file = files.long(mark)
-        upload = {"upload": (file.name, file.content)}
-        made = grounds.call("resource_create", files=upload, format=file.format, package_id=self.dataset)
-        self.resource_id = str(made["id"])
+        self.package_id = str(made["id"])
+        self.resource_id = self.beside(file)
 
     @property
     def row(self) -> tuple[int, str, str | None, bool]:
         """Generation, state, phase, and whether its tables are gone."""
         ((generation, state, phase, is_retired),) = self.grounds.ask_ckan(ROW, [self.resource_id])
         return generation, state, phase, is_retired
+
+    def is_ready(self, generation: int) -> bool:
+        return self.row[:2] == (generation, "ready")
 
     def horse(self) -> family.Process:
         return _first(self.grounds.busy_horses)
@@ -74,6 +90,21 @@ class _Import:
             with suppress(ProcessLookupError):
                 os.kill(horse.pid, signal.SIGCONT)
 
+    def beside(self, file: files.File) -> str:
+        """One resource more in its dataset; its id."""
+        upload = {"upload": (file.name, file.content)}
+        made = self.grounds.call(
+            "resource_create", files=upload, format=file.format, package_id=self.package_id
+        )
+        return str(made["id"])
+
+    def replace(self, file: files.File) -> None:
+        upload = {"upload": (file.name, file.content)}
+        self.grounds.call("resource_patch", files=upload, format=file.format, id=self.resource_id)
+
+    def settle(self) -> None:
+        _await(lambda: not (self.grounds.horses() or scene.unsettled(self.grounds)))
+
     def ask_again(self) -> None:
         self.grounds.call("hdx_geopreview_submit", id=self.resource_id, force=True)
 
@@ -83,7 +114,7 @@ def overtaken(made: _Import) -> None:
     with made.held_before_publishing():
         made.grounds.cut(ROB)
         made.ask_again()
-        _await(lambda: made.row[:2] == (2, "ready"))
+        _await(lambda: made.is_ready(2))
 
 
 def followed(made: _Import) -> None:
@@ -125,6 +156,35 @@ def bereft_of_its_horse(made: _Import) -> None:
         os.kill(parser.pid, signal.SIGKILL)
 
 
+def robbed_of_its_queue(made: _Import) -> None:
+    """Fifty files wait behind it, and Redis comes back empty: each of them is made, and none twice."""
+    grounds = made.grounds
+    with made.held_before_publishing():
+        for name in WORKERS:
+            grounds.signal(name, signal.SIGSTOP)
+        try:
+            for number in range(QUEUED):
+                made.beside(files.short(MORE_MARKS + number))
+            grounds.kill("redis")
+            grounds.start_redis()
+        finally:
+            for name in WORKERS:
+                grounds.signal(name, signal.SIGCONT)
+    made.settle()
+    ((twice,),) = grounds.ask_ckan(BEGUN_TWICE, [made.package_id, made.resource_id])
+    if twice:
+        raise NotSoError(f"{twice} of {QUEUED} files were begun twice")
+
+
+def replaced_at_once(made: _Import) -> None:
+    """A long file and two short ones come within a second, again and again: the last one is shown."""
+    for round_ in range(1, ROUNDS + 1):
+        mark = MORE_MARKS + 1_000 + 10 * round_
+        for file in (files.long(mark), files.short(mark + 1), files.short(mark + 2)):
+            made.replace(file)
+        _await(partial(made.is_ready, 1 + 3 * round_))
+
+
 def _first(look: Callable[[], list[family.Process]]) -> family.Process:
     """Of the processes that are waited for."""
     found: list[family.Process] = []
@@ -137,7 +197,16 @@ def _first(look: Callable[[], list[family.Process]]) -> family.Process:
     return found[0]
 
 
-MOMENTS = (overtaken, followed, deleted, made_private, bereft_of_its_worker, bereft_of_its_horse)
+MOMENTS = (
+    overtaken,
+    followed,
+    deleted,
+    made_private,
+    bereft_of_its_worker,
+    bereft_of_its_horse,
+    robbed_of_its_queue,
+    replaced_at_once,
+)
 
 
 def run(grounds: Grounds, notes: Notes, say: Callable[[str], None]) -> None:
@@ -148,7 +217,7 @@ def run(grounds: Grounds, notes: Notes, say: Callable[[str], None]) -> None:
         try:
             _await(lambda: not (grounds.horses() or scene.unsettled(grounds)))
             moment(_Import(grounds, FIRST_MARK + number))
-        except (TimeoutError, ProcessLookupError, requests.RequestException) as error:
+        except (NotSoError, TimeoutError, ProcessLookupError, requests.RequestException) as error:
             notes.moments[name] = f"an import {name}: {error}"
         else:
             notes.moments[name] = None
