@@ -61,12 +61,14 @@ def _loggers_heard() -> None:
 def _configured(request: pytest.FixtureRequest) -> bool:
     """Whether marks, or an older CKAN, give the test a site of its own.
 
-    Our options do not: no plugin reads them when it is loaded.
+    Our options do not: no plugin reads them when it is loaded, but for the path of a page.
     """
     if OLDER or any(request.node.get_closest_marker(name) for name in ("provide_plugin", "with_plugins")):
         return True
+    options = {mark.args[0] for mark in request.node.iter_markers("ckan_config")}
     return any(
-        not mark.args[0].startswith("ckanext.hdxjobs.") for mark in request.node.iter_markers("ckan_config")
+        option == "ckanext.hdxjobs.metrics.path" or not option.startswith("ckanext.hdxjobs.")
+        for option in options
     )
 
 
