@@ -17,6 +17,7 @@ from tile_servers import Running, role, running, until
 from werkzeug.datastructures import FileStorage
 from workers import work
 
+from devstack.ckan import logging_of
 from devstack.peers import MARTIN
 
 Call = Callable[..., Any]
@@ -35,9 +36,9 @@ def martin(geo_admin_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def sharing_ini(tmp_path: Path) -> Path:
     """What the worker reads."""
     path = tmp_path / "sharing.ini"
-    path.write_text(
-        f"[app:main]\nuse = config:{os.environ['HDXJOBS_TEST_INI']}\nckanext.hdxjobs.tiles.share = true\n"
-    )
+    base = Path(os.environ["HDXJOBS_TEST_INI"])
+    options = f"use = config:{base}\nckanext.hdxjobs.tiles.share = true\n"
+    path.write_text(f"[app:main]\n{options}\n{logging_of(base)}")
     return path
 
 
