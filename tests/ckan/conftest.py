@@ -95,12 +95,12 @@ def app(request: pytest.FixtureRequest, make_app: Callable[[], Any], _usual_site
 
     Options that a test sets without a mark are those of the running site: give them the type that they have.
     """
+    gate.admissions.forget()
     if _configured(request):
         return make_app()
     if not _usual_site:
         _usual_site["app"] = make_app().app
     tk.config["testing"] = True
-    gate.admissions.forget()
     return CKANTestApp(_usual_site["app"])
 
 
