@@ -74,6 +74,8 @@ class Watch(threading.Thread):
     def stop(self) -> list[Sample]:
         self._over.set()
         self.join()
+        # What is left behind is counted when all is done, not some seconds before.
+        self.samples.append(self._look())
         return self.samples
 
     def _look(self) -> Sample:
