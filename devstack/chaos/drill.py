@@ -121,7 +121,7 @@ def _settle(grounds: Grounds, log: Log) -> None:
 
 def _wait(grounds: Grounds) -> None:
     """Until nothing waits and nobody works, as long as there is hope."""
-    wait_for(lambda: not (scene.unsettled(grounds) or grounds.horses()), seconds=SETTLING_S, every=1)
+    wait_for(lambda: scene.is_quiet(grounds), seconds=SETTLING_S, every=1)
 
 
 def _is_good(resource: scene.Resource) -> bool:

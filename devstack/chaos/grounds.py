@@ -17,7 +17,7 @@ import psycopg2
 import requests
 
 from devstack import ckan, outbox, postgres, solr
-from devstack.chaos import disk, family
+from devstack.chaos import disk, family, files
 from devstack.fakes import client
 from devstack.own_site import TOOLS, Site
 from devstack.paths import CKAN_INI, DEV
@@ -121,6 +121,12 @@ class Grounds(Site):
         """What works on after its parent died: it is this process's child now, in a group of its own."""
         started = {process.pid for process in list(self.running.values())}
         return [each for each in family.horses([os.getpid()]) if each.pid not in started]
+
+    def send(self, action: str, file: files.File, **data: str) -> dict[str, Any]:
+        """An action with a file."""
+        upload = {"upload": (file.name, file.content)}
+        made: dict[str, Any] = self.call(action, files=upload, format=file.format, **data)
+        return made
 
     def ask_ckan(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         return outbox.run(self.ckan_url, statement, parameters)

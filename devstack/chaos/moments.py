@@ -39,8 +39,6 @@ FROM pg_locks AS l
 INNER JOIN pg_database AS d ON l.database = d.oid
 WHERE d.datname = %s AND l.locktype = 'advisory' AND l.objsubid = 1 AND l.classid::bigint <> 0
 """
-
-
 BEGUN_TWICE = (
     "SELECT count(*) FROM hdxjobs_preview WHERE package_id = %s AND resource_id <> %s AND attempt > 1"
 )
@@ -92,18 +90,10 @@ class _Import:
 
     def beside(self, file: files.File) -> str:
         """One resource more in its dataset; its id."""
-        upload = {"upload": (file.name, file.content)}
-        made = self.grounds.call(
-            "resource_create", files=upload, format=file.format, package_id=self.package_id
-        )
-        return str(made["id"])
+        return str(self.grounds.send("resource_create", file, package_id=self.package_id)["id"])
 
     def replace(self, file: files.File) -> None:
-        upload = {"upload": (file.name, file.content)}
-        self.grounds.call("resource_patch", files=upload, format=file.format, id=self.resource_id)
-
-    def settle(self) -> None:
-        _await(lambda: not (self.grounds.horses() or scene.unsettled(self.grounds)))
+        self.grounds.send("resource_patch", file, id=self.resource_id)
 
     def ask_again(self) -> None:
         self.grounds.call("hdx_geopreview_submit", id=self.resource_id, force=True)
@@ -170,7 +160,7 @@ def robbed_of_its_queue(made: _Import) -> None:
         finally:
             for name in WORKERS:
                 grounds.signal(name, signal.SIGCONT)
-    made.settle()
+    _await(partial(scene.is_quiet, grounds))
     ((twice,),) = grounds.ask_ckan(BEGUN_TWICE, [made.package_id, made.resource_id])
     if twice:
         raise NotSoError(f"{twice} of {QUEUED} files were begun twice")
@@ -215,7 +205,7 @@ def run(grounds: Grounds, notes: Notes, say: Callable[[str], None]) -> None:
         name = moment.__name__.replace("_", " ")
         say(f"an import is {name}")
         try:
-            _await(lambda: not (grounds.horses() or scene.unsettled(grounds)))
+            _await(partial(scene.is_quiet, grounds))
             moment(_Import(grounds, FIRST_MARK + number))
         except (NotSoError, TimeoutError, ProcessLookupError, requests.RequestException) as error:
             notes.moments[name] = f"an import {name}: {error}"

@@ -103,9 +103,7 @@ class Publisher(threading.Thread):
 
     def _send(self, action: str, **data: str) -> dict[str, Any]:
         file = files.make(self._mark(), self._chance)
-        upload = {"upload": (file.name, file.content)}
-        made: dict[str, Any] = self._grounds.call(action, files=upload, format=file.format, **data)
-        return made
+        return self._grounds.send(action, file, **data)
 
     def _delete_a_resource(self, dataset: Dataset) -> None:
         resource_id = dataset.resources.pop(self._chance.randrange(len(dataset.resources)))

@@ -119,5 +119,10 @@ def unsettled(grounds: Grounds) -> list[tuple[Any, ...]]:
     return grounds.ask_ckan(UNSETTLED)
 
 
+def is_quiet(grounds: Grounds) -> bool:
+    """Nothing waits, and nobody works."""
+    return not (unsettled(grounds) or grounds.horses())
+
+
 def roles() -> frozenset[str]:
     return frozenset(name for (name,) in ask_server("SELECT rolname FROM pg_roles"))
