@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -121,14 +121,14 @@ def _rate(count: int, seconds: float) -> str:
 def _resources(found: Found) -> Iterator[Line]:
     samples = found.samples
     for number in range(found.workers):
-        first, second, third, last = _quarters(samples, lambda sample, at=number: sample.worker_mb[at])  # type: ignore[misc]
+        first, second, third, last = quarters(samples, lambda sample, at=number: sample.worker_mb[at])  # type: ignore[misc]
         yield Line(
             f"memory of worker {number + 1}, by quarters of the time",
             f"{first:.0f}, {second:.0f}, {third:.0f}, {last:.0f} MB",
             "flat",
             last - second <= FLAT_MB,
         )
-    values = _quarters(samples, lambda sample: sample.job_mb)
+    values = quarters(samples, lambda sample: sample.job_mb)
     yield Line(
         "memory of the larger of the processes that do jobs, by quarters of the time",
         ", ".join(f"{value:.0f}" for value in values) + " MB",
@@ -137,7 +137,7 @@ def _resources(found: Found) -> Iterator[Line]:
         "connections to PostgreSQL": lambda sample: sample.connections,
         "… idle ones": lambda sample: sample.idle,
     }.items():
-        values = _quarters(samples, of)
+        values = quarters(samples, of)
         yield Line(
             f"{what}, by quarters of the time",
             ", ".join(f"{value:.0f}" for value in values),
@@ -146,12 +146,8 @@ def _resources(found: Found) -> Iterator[Line]:
         )
     yield Line(
         "memory of Redis, by quarters of the time",
-        ", ".join(f"{value:.1f}" for value in _quarters(samples, lambda sample: sample.redis_mb)) + " MB",
+        ", ".join(f"{value:.1f}" for value in quarters(samples, lambda sample: sample.redis_mb)) + " MB",
     )
-
-
-def _quarters(samples: Sequence[Sample], of: Callable[[Sample], float]) -> list[float]:
-    return quarters(list(samples), of)
 
 
 def _steps(found: Found) -> str:

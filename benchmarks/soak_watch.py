@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,7 +102,7 @@ class Watch(threading.Thread):
         return int(all_), int(idle)
 
 
-def quarters(samples: list[Sample], of: Callable[[Sample], float]) -> list[float]:
+def quarters(samples: Sequence[Sample], of: Callable[[Sample], float]) -> list[float]:
     """A number's median in each quarter of the time."""
     size = max(1, len(samples) // 4)
     parts = [samples[start : start + size] for start in range(0, 4 * size, size)]

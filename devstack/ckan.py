@@ -62,7 +62,8 @@ def logging_of(ini: Path) -> str:
 
     CKAN 2.11 looks for them in the file that it is given, and in none that this file uses.
     """
-    return ini.read_text()[ini.read_text().index("[loggers]") :]
+    text = ini.read_text()
+    return text[text.index("[loggers]") :]
 
 
 def command(*arguments: str, ini: Path = CKAN_INI) -> list[str]:
