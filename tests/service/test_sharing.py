@@ -121,12 +121,12 @@ def test_a_new_generation_is_shared_as_the_one_before(geo, imported, tileserver)
 
 
 def test_renewing_shares_nothing_that_was_taken_back(geo, imported):
-    imported(towns(), resource_id="kept")
+    imported(towns(), resource_id="still-shared")
     imported(towns(), resource_id="taken-back")
-    publish.share(resource_id="kept", shared=True, dsn=geo.loader)
+    publish.share(resource_id="still-shared", shared=True, dsn=geo.loader)
     publish.share(resource_id="taken-back", shared=True, dsn=geo.loader)
     publish.unshare(["taken-back"], dsn=geo.loader)
-    assert publish.renew_shares(["kept", "taken-back"], dsn=geo.loader) == 1
+    assert publish.renew_shares(["still-shared", "taken-back"], dsn=geo.loader) == 1
     (left,) = publish.shares(dsn=geo.loader, resource_ids=["taken-back"])
     assert (left.shared, left.valid) == (False, False)
 
