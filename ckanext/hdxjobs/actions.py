@@ -11,7 +11,7 @@ from ckan import model
 
 from ckanext.hdxjobs.analytics import capture, traffic
 from ckanext.hdxjobs.analytics.events import MalformedError
-from ckanext.hdxjobs.geopreview import answer, hooks, record, survey
+from ckanext.hdxjobs.geopreview import answer, dataset, hooks, record, survey
 from ckanext.hdxjobs.geopreview.values import State
 
 #: Previews that one call lists.
@@ -197,7 +197,7 @@ def hdxjobs_check(context: Any, data_dict: dict[str, Any]) -> dict[str, Any]:
 
 
 def _resource(resource_id: str) -> Mapping[Any, Any]:
-    resource = hooks.resource(resource_id)
+    resource = dataset.resource(resource_id)
     if resource is None:
         raise tk.ObjectNotFound(tk._("There is no resource with the id {id}").format(id=resource_id))
     return resource

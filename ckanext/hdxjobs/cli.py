@@ -18,7 +18,7 @@ from ckan import model
 from ckanext.hdxjobs import config, progress, shell, tilestats
 from ckanext.hdxjobs.analytics import job as analytics
 from ckanext.hdxjobs.errors import FAILURES, NewerSchema, PreviewError
-from ckanext.hdxjobs.geopreview import backlog, check, db, hooks, mirror, record, survey, sweep
+from ckanext.hdxjobs.geopreview import backlog, check, dataset, db, hooks, mirror, record, survey, sweep
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine, needs_migration
 from ckanext.hdxjobs.messages import ENGLISH
 
@@ -245,12 +245,12 @@ def _row(resource_id: str) -> record.Row:
 
 def _named(names: Iterable[str]) -> Iterable[Any]:
     for name in names:
-        resource = hooks.resource(name)
+        resource = dataset.resource(name)
         package = None if resource else model.Package.get(name)
         if resource:
             yield resource
         elif package:
-            yield from filter(hooks.is_candidate, hooks.resources_of(package.id))
+            yield from filter(hooks.is_candidate, dataset.resources_of(package.id))
         else:
             raise click.ClickException(f"There is no resource or dataset {name}")
 
@@ -262,4 +262,4 @@ def _all_resources() -> Iterable[Any]:
             connection.execute(sa.select(package.c.id).where(package.c.state != "deleted")).scalars().all()
         )
     for package_id in package_ids:
-        yield from filter(hooks.is_candidate, hooks.resources_of(package_id))
+        yield from filter(hooks.is_candidate, dataset.resources_of(package_id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Any
 
 import ckan.plugins as p
@@ -278,13 +279,8 @@ def test_redis_restarted_between_two_saves_loses_no_bell(
     assert new_jobs() == 2
 
 
-@pytest.mark.parametrize(("url", "count"), [("https://example.org/newer.geojson", 7), (GEOJSON["url"], 4)])
-def test_a_save_pays_for_few_statements(dataset: dict[str, Any], call: Call, url: str, count: int) -> None:
-    """Each is a way to the database and back, that the publisher waits for; a new file takes three more."""
-    made = call("resource_create", package_id=dataset["id"], **GEOJSON)
-    table = model.resource_table
-    with engine().begin() as connection:
-        connection.execute(table.update().where(table.c.id == made["id"]).values(url=url))
+def statements_of_a_save(package_id: str) -> int:
+    """How often a publisher waits for the way to the database and back, because of us."""
     statements: list[str] = []
 
     def listen(*event: Any) -> None:
@@ -292,11 +288,28 @@ def test_a_save_pays_for_few_statements(dataset: dict[str, Any], call: Call, url
 
     sa.event.listen(engine(), "before_cursor_execute", listen)
     try:
-        hooks.dataset_saved(dataset["id"])
+        hooks.dataset_saved(package_id)
     finally:
         sa.event.remove(engine(), "before_cursor_execute", listen)
         model.Session.rollback()
-    assert len(statements) == count
+    return len(statements)
+
+
+def test_a_save_without_a_new_file_pays_for_three_statements(dataset: dict[str, Any], call: Call) -> None:
+    call("resource_create", package_id=dataset["id"], **GEOJSON)
+    assert statements_of_a_save(dataset["id"]) == 3
+
+
+@pytest.mark.parametrize("files", [1, 6])
+def test_a_save_pays_for_two_statements_more_however_many_files_are_new(
+    dataset: dict[str, Any], call: Call, files: int
+) -> None:
+    resources = [{"url": f"https://example.org/{number}.geojson"} for number in range(files)]
+    call("package_patch", id=dataset["id"], resources=resources)
+    table = model.resource_table
+    with engine().begin() as connection:
+        connection.execute(table.update().values(url=table.c.url + "?new.geojson"))
+    assert statements_of_a_save(dataset["id"]) == 5
 
 
 def test_a_format_that_is_switched_off_makes_no_job(
@@ -318,3 +331,16 @@ def test_a_format_that_nobody_knows_is_no_setting() -> None:
     assert validate("GeoJSON kml") == ["GeoJSON", "kml"]
     with pytest.raises(tk.Invalid, match="No such format: Papyrus"):
         validate("GeoJSON Papyrus")
+
+
+def test_the_history_keeps_the_newest_ten_with_the_moment_of_each(
+    dataset: dict[str, Any], call: Call, row: Callable[[str], dict[str, Any]]
+) -> None:
+    resource = call("resource_create", package_id=dataset["id"], **GEOJSON)
+    for _ in range(12):
+        call("hdx_geopreview_submit", id=resource["id"], force=True)
+    kept = row(resource["id"])
+    moments = [datetime.fromisoformat(entry["timestamp"]) for entry in kept["shape_info"]]
+    assert len(moments) == 10
+    assert moments == sorted(set(moments))
+    assert moments[-1] == kept["queued_at"].astimezone(timezone.utc).replace(tzinfo=None)

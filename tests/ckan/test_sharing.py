@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from ckan import authz, model
 
-from ckanext.hdxjobs.geopreview import hooks, job, publish, sharing, sweep
+from ckanext.hdxjobs.geopreview import dataset, hooks, job, publish, sharing, sweep
 from ckanext.hdxjobs.geopreview.preview import engine
 
 Call = Callable[..., Any]
@@ -244,7 +244,7 @@ def test_it_is_taken_back_before_the_commit(
 def test_the_layers_of_a_deleted_preview_are_taken_back_before_the_commit(
     layer: dict[str, Any], tile: Ask
 ) -> None:
-    found = hooks.resource(layer["resource_id"])
+    found = dataset.resource(layer["resource_id"])
     assert found is not None
     hooks.remove(found)
     during = is_shared(tile)

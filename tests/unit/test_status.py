@@ -12,8 +12,7 @@ from ckanext.hdxjobs.geopreview import answer, legacy, remedies
 from ckanext.hdxjobs.geopreview.values import Field, State, TileSet
 from ckanext.hdxjobs.messages import ENGLISH, Language
 
-ORIGINAL_FIELDS = {"state", "message", "layer_id", "error_type", "error_class", "timestamp"}
-STAMP = "2026-11-23T12:00:00"
+ORIGINAL_FIELDS = {"state", "message", "layer_id", "error_type", "error_class"}
 
 TILE_SET = TileSet(
     layer_id="a" * 20,
@@ -73,24 +72,17 @@ def test_retries_go_on_for_nearly_a_day() -> None:
 @pytest.mark.parametrize(
     "entry",
     [
-        legacy.processing(timestamp=STAMP),
-        legacy.success([TILE_SET], dropped=0, timestamp=STAMP),
-        legacy.failure(message="m", error_type="timeout", error_class="FetchError", timestamp=STAMP),
+        legacy.processing(),
+        legacy.success([TILE_SET], dropped=0),
+        legacy.failure(message="m", error_type="timeout", error_class="FetchError"),
     ],
 )
 def test_each_entry_of_the_history_has_the_fields_that_old_clients_read(entry: dict[str, Any]) -> None:
     assert entry.keys() >= ORIGINAL_FIELDS
 
 
-def test_the_history_keeps_the_newest_ten() -> None:
-    history: list[dict[str, Any]] = []
-    for number in range(13):
-        history = legacy.appended(history, {"number": number})
-    assert [entry["number"] for entry in history] == list(range(3, 13))
-
-
 def test_features_left_out_are_counted_in_the_success_message() -> None:
-    assert "4 features" in legacy.success([TILE_SET], dropped=4, timestamp=STAMP)["message"]
+    assert "4 features" in legacy.success([TILE_SET], dropped=4)["message"]
 
 
 def test_tile_urls_carry_the_generation_that_is_live() -> None:

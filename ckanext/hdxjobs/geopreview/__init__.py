@@ -15,7 +15,7 @@ The hallway, in the order a file walks it (the alphabet hides it)::
 
 Beside the hallway: ``layers`` (all of a file, loaded one after the other); ``attempt`` (a worker's changes of
 the row), ``pulse`` (its heartbeat), ``mirror`` (extras, search index, view), ``sweep`` (the janitor)
-with ``upkeep`` (what it reads and changes of the rows); ``parser`` with ``parsing``, ``columns``, ``crs``,
+with ``upkeep`` (what it reads and changes of the rows), ``dataset`` (resources as CKAN's database has them); ``parser`` with ``parsing``, ``columns``, ``crs``,
 ``charset``, ``sheets`` with ``layout``, ``headings``, ``kinds``, ``tabular`` and ``coordinates`` (tables),
 and ``shapes``, which is made of ``wkb``, ``ewkb``, ``mending``, ``overlaps``, ``curves``, ``seam``, ``books``
 and ``extent`` (what runs in the child process, behind ``cage``, ``landlock`` and ``seccomp``), and ``reader``

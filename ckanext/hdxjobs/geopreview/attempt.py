@@ -21,10 +21,10 @@ from ckanext.hdxjobs.geopreview.preview import (
     CLOCK,
     PREVIEW,
     Row,
+    appended,
     blank,
     engine,
     progress_values,
-    stamp,
     write,
 )
 from ckanext.hdxjobs.geopreview.values import Notice, Outcome, Progress, State
@@ -88,13 +88,13 @@ def succeed(claimed: Claim, outcome: Outcome) -> bool:
     """
     dropped = sum(notice.count for notice in outcome.notices if notice.code in _DROPPING)
 
-    def ready(_row: Row, stamp: str) -> dict[str, Any]:
+    def ready(_row: Row) -> dict[str, Any]:
         return {
             "state": State.READY.value,
             "finished_at": CLOCK,
             "notices": [asdict(notice) for notice in outcome.notices],
             "layers": answer.layers(outcome.tile_sets),
-            "entry": legacy.success(outcome.tile_sets, dropped=dropped, timestamp=stamp),
+            "entry": legacy.success(outcome.tile_sets, dropped=dropped),
         }
 
     return _settle(claimed, ready, states=(State.RUNNING, State.READY))
@@ -107,7 +107,7 @@ def fail(claimed: Claim, error: PreviewError, *, notices: Sequence[Notice] = ())
     """
     outcome: list[State] = []
 
-    def broken(row: Row, stamp: str) -> dict[str, Any]:
+    def broken(row: Row) -> dict[str, Any]:
         waited_s = (row["clock"] - row["queued_at"]).total_seconds()
         delay_s = (
             remedies.delay_s(attempt=claimed.attempt, waited_s=waited_s, asked_s=error.retry_after_s)
@@ -129,7 +129,6 @@ def fail(claimed: Claim, error: PreviewError, *, notices: Sequence[Notice] = ())
                 message=str(error),
                 error_type=error.failure.error_type,
                 error_class=type(error).__name__,
-                timestamp=stamp,
             ),
         }
 
@@ -147,7 +146,7 @@ def again(claimed: Claim, *, above: int) -> bool:
 
 
 def _settle(
-    claimed: Claim, judge: Callable[[Row, str], dict[str, Any]], *, states: Sequence[State] = (State.RUNNING,)
+    claimed: Claim, judge: Callable[[Row], dict[str, Any]], *, states: Sequence[State] = (State.RUNNING,)
 ) -> bool:
     """End an attempt by the values that ``judge`` makes of the locked row; "entry" goes to the history."""
     mine = _mine(claimed, states)
@@ -156,10 +155,10 @@ def _settle(
         row = connection.execute(locked).mappings().one_or_none()
         if row is None:
             return False
-        values = {"phase": None} | progress_values(None) | judge(row, stamp(row["clock"]))
+        values = {"phase": None} | progress_values(None) | judge(row)
         entry = values.pop("entry", None)
         if entry:
-            values["shape_info"] = legacy.appended(row["shape_info"], entry)
+            values["shape_info"] = appended(PREVIEW.c.shape_info, entry)
         connection.execute(PREVIEW.update().where(*mine).values(**values))
         _tell(row, values, connection)
     _tell(row, values, None)

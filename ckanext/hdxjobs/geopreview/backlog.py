@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from ckan import model
 
-from ckanext.hdxjobs.geopreview import hooks
+from ckanext.hdxjobs.geopreview import dataset, hooks
 from ckanext.hdxjobs.geopreview.preview import CLOCK, PREVIEW, engine
 from ckanext.hdxjobs.geopreview.values import State
 
@@ -168,7 +168,7 @@ def failed(code: str | None = None) -> list[str]:
 def ask_again(resource_ids: list[str]) -> Iterator[bool]:
     """Ask for previews once more, each in a transaction of its own; False for a resource that is gone."""
     for resource_id in resource_ids:
-        resource = hooks.resource(resource_id)
+        resource = dataset.resource(resource_id)
         if resource is not None:
             hooks.submit(resource, force=True)
         model.Session.commit()

@@ -7,7 +7,7 @@ our fault never spoils a save.  The bell rings after the commit.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,8 +17,9 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session, SessionTransaction
 
 from ckanext.hdxjobs import bulk, config, queues
-from ckanext.hdxjobs.geopreview import encore, mirror, record, rules, sharing
+from ckanext.hdxjobs.geopreview import dataset, encore, mirror, record, rules, sharing
 from ckanext.hdxjobs.geopreview.preview import Row, needs_migration, savepoint
+from ckanext.hdxjobs.geopreview.values import State
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ def submit(wanted: Mapping[Any, Any], *, force: bool) -> int | None:
     Unlike a save, this may fail: the caller wants to know.
     """
     with savepoint() as connection:
-        asked = _generations(_ask(connection, wanted, force=force))
+        asked = _generations(_ask(connection, wanted["package_id"], [wanted], force=force))
         _mirror(connection, wanted["package_id"])
     _after_commit(asked)
     return asked.get(wanted["id"])
@@ -113,24 +114,6 @@ def cancel(unwanted: Mapping[Any, Any]) -> bool:
             _drop(connection, [unwanted["id"]], for_good=True)
         _mirror(connection, unwanted["package_id"])
     return True
-
-
-def resources_of(package_id: str) -> list[Mapping[Any, Any]]:
-    """A dataset's active resources as the database has them, whose values are the same at each save."""
-    return _resources(model.resource_table.c.package_id == package_id)
-
-
-def resource(resource_id: str) -> Mapping[Any, Any] | None:
-    """One active resource, as ``resources_of`` tells it."""
-    found = _resources(model.resource_table.c.id == resource_id)
-    return found[0] if found else None
-
-
-def _resources(which: sa.ColumnElement[bool]) -> list[Mapping[Any, Any]]:
-    table = model.resource_table
-    fields = [table.c[name] for name in (*rules.FINGERPRINT_FIELDS, "id", "package_id", "name", "extras")]
-    query = sa.select(*fields).where(which, table.c.state == "active")
-    return list(model.Session.connection().execute(query).mappings())
 
 
 def is_candidate(found: Mapping[Any, Any]) -> bool:
@@ -173,24 +156,35 @@ def _safely(work: Callable[[Connection], Asked], package_id: str) -> None:
 
 
 def _reconcile(connection: Connection, package_id: str) -> Asked:
-    state, rows = record.state_and_rows(connection, package_id)
-    if state in (None, "deleted"):
+    saved = dataset.saved(connection, package_id)
+    if saved.state in (None, "deleted"):
         return _drop_all(connection, package_id)
-    resources = resources_of(package_id)
-    candidates = {found["id"]: found for found in resources if is_candidate(found)}
-    gone = rows.keys() - candidates.keys()
+    candidates = {found["id"]: found for found in saved.resources if is_candidate(found)}
+    rows = saved.rows
+    gone = {each for each, row in rows.items() if row["state"] != State.DELETED.value} - candidates.keys()
     if gone:
         _drop(connection, gone)
         rows = record.rows_of_package(connection, package_id)
-    asked: dict[str, Row] = {}
-    for found in candidates.values() if config.enabled() else ():
-        known = rows.get(found["id"])
-        if known is None or known["fingerprint"] != rules.fingerprint(found):
-            asked |= _ask(connection, found, force=False)
-        elif record.was_given_up(known):
-            asked |= _ask(connection, found, force=True)
-    mirror.restore(connection, resources, rows | asked)
+    asked = _ask_for_new(connection, package_id, candidates, rows) if config.enabled() else {}
+    mirror.restore(connection, saved.resources, rows | asked)
     return _generations(asked)
+
+
+def _ask_for_new(
+    connection: Connection,
+    package_id: str,
+    candidates: Mapping[str, dataset.Resource],
+    rows: Mapping[str, Row],
+) -> dict[str, Row]:
+    """What the ledger does not know, and what was given up for no fault of the file."""
+    new, again = [], []
+    for resource_id, found in candidates.items():
+        known = rows.get(resource_id)
+        if known is None or known["fingerprint"] != rules.fingerprint(found):
+            new.append(found)
+        elif record.was_given_up(known):
+            again.append(found)
+    return _ask(connection, package_id, new, force=False) | _ask(connection, package_id, again, force=True)
 
 
 def _drop_all(connection: Connection, package_id: str) -> Asked:
@@ -205,15 +199,11 @@ def _drop(connection: Connection, resource_ids: Collection[str], *, for_good: bo
     return dropped
 
 
-def _ask(connection: Connection, wanted: Mapping[Any, Any], *, force: bool) -> dict[str, Row]:
-    row = record.want(
-        connection,
-        resource_id=wanted["id"],
-        package_id=wanted["package_id"],
-        fingerprint=rules.fingerprint(wanted),
-        force=force,
-    )
-    return {} if row is None else {wanted["id"]: row}
+def _ask(
+    connection: Connection, package_id: str, wanted: Iterable[dataset.Resource], *, force: bool
+) -> dict[str, Row]:
+    fingerprints = {found["id"]: rules.fingerprint(found) for found in wanted}
+    return record.want(connection, package_id=package_id, fingerprints=fingerprints, force=force)
 
 
 def _generations(rows: Mapping[str, Row]) -> Asked:
@@ -221,7 +211,9 @@ def _generations(rows: Mapping[str, Row]) -> Asked:
 
 
 def _mirror(connection: Connection, package_id: str) -> None:
-    mirror.restore(connection, resources_of(package_id), record.rows_of_package(connection, package_id))
+    mirror.restore(
+        connection, dataset.resources_of(package_id), record.rows_of_package(connection, package_id)
+    )
 
 
 def _after_commit(asked: Asked) -> None:

@@ -33,7 +33,7 @@ from ckanext.hdxjobs.geopreview import (
     workplace,
 )
 from ckanext.hdxjobs.geopreview.attempt import Claim
-from ckanext.hdxjobs.geopreview.pulse import Pulse
+from ckanext.hdxjobs.geopreview.pulse import Pulse, tell_step
 from ckanext.hdxjobs.geopreview.reader import Limits, Readers
 from ckanext.hdxjobs.geopreview.values import (
     Amount,
@@ -192,7 +192,7 @@ def _succeed(claim: Claim, outcome: Outcome, *, seconds: float) -> None:
     mirror.ensure_view(claim.resource_id)
     mirror.refresh(claim.resource_id)
     sharing.settle([claim.resource_id])
-    _tell(claim.resource_id, claim.generation, "mirror", began)
+    tell_step(claim.resource_id, claim.generation, "mirror took", began)
 
 
 def _prepare(tile_sets: tuple[TileSet, ...], dsn: str) -> None:
@@ -210,13 +210,7 @@ def _prepare(tile_sets: tuple[TileSet, ...], dsn: str) -> None:
         tiles_, pieces = sum(one.tiles for one in made), sum(one.pieces for one in made)
         count = sum(tile_set.feature_count for tile_set in tile_sets)
         amount = f", {count} features, {tiles_} tiles, {pieces} pieces"
-        _tell(tile_sets[0].resource_id, tile_sets[0].generation, "prepare", began, amount)
-
-
-def _tell(resource_id: str, generation: int, step: str, began: float, amount: str = "") -> None:
-    """The log's line of a step that is none of the import's phases, in the same words as ``Pulse`` has."""
-    seconds = time.monotonic() - began
-    log.info("Preview of %s, generation %s: %s took %.2f s%s", resource_id, generation, step, seconds, amount)
+        tell_step(tile_sets[0].resource_id, tile_sets[0].generation, "prepare took", began, amount)
 
 
 def _catch_up(settings: config.GeoSettings) -> None:

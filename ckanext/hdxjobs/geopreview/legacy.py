@@ -1,6 +1,7 @@
 """``shape_info``: the history of a preview in the form that clients of the original HDX stack know.
 
-A list, newest last, at most ten entries; absent values are the text "None".
+A list, newest last, at most ten entries; absent values are the text "None".  Entries get their
+timestamp from the database, by ``preview.appended``.
 """
 
 from __future__ import annotations
@@ -29,24 +30,23 @@ _DATA_TYPES = {
 }
 
 
-def _entry(*, state: str, message: str, timestamp: str, **more: Any) -> Entry:
+def _entry(*, state: str, message: str, **more: Any) -> Entry:
     entry = {
         "state": state,
         "message": message,
         "layer_id": NONE,
         "error_type": NONE,
         "error_class": NONE,
-        "timestamp": timestamp,
     }
     return entry | more
 
 
-def processing(*, timestamp: str) -> Entry:
+def processing() -> Entry:
     """The preview was asked for, or is tried again."""
-    return _entry(state="processing", message="The map preview is being made", timestamp=timestamp)
+    return _entry(state="processing", message="The map preview is being made")
 
 
-def success(tile_sets: Sequence[TileSet], *, dropped: int, timestamp: str) -> Entry:
+def success(tile_sets: Sequence[TileSet], *, dropped: int) -> Entry:
     """The preview is ready.
 
     :param tile_sets: at least one; the first gives layer id, box and fields
@@ -57,7 +57,6 @@ def success(tile_sets: Sequence[TileSet], *, dropped: int, timestamp: str) -> En
     return _entry(
         state="success",
         message="Import successful" + note,
-        timestamp=timestamp,
         layer_id=first.layer_id,
         bounding_box=_box(first),
         layer_fields=[
@@ -67,21 +66,15 @@ def success(tile_sets: Sequence[TileSet], *, dropped: int, timestamp: str) -> En
     )
 
 
-def failure(*, message: str, error_type: str, error_class: str, timestamp: str) -> Entry:
+def failure(*, message: str, error_type: str, error_class: str) -> Entry:
     """The preview could not be made."""
     return _entry(
         state="failure",
         message=message,
-        timestamp=timestamp,
         type=error_type,
         error_type=error_type,
         error_class=error_class,
     )
-
-
-def appended(history: Sequence[Entry], entry: Entry) -> list[Entry]:
-    """The history with one more entry, cut to the newest ten."""
-    return [*history, entry][-MAX_ENTRIES:]
 
 
 def withdrawn(history: Sequence[Entry]) -> list[Entry]:

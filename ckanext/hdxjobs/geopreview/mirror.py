@@ -14,9 +14,11 @@ import sqlalchemy as sa
 from ckan import model
 from ckan.lib import search
 from ckan.lib.search.common import SearchIndexError
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
 
 from ckanext.hdxjobs.geopreview import legacy
+from ckanext.hdxjobs.geopreview.dataset import RESOURCE
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, Row
 
 log = logging.getLogger(__name__)
@@ -33,12 +35,8 @@ def restore(connection: Connection, resources: Iterable[Mapping[Any, Any]], rows
     :param resources: id and extras of resources as the save left them
     :param rows: the ledger's rows by resource id; a resource without one is left alone
     """
-    changed = {
-        resource["id"]
-        for resource in resources
-        if resource["id"] in rows and _write_extra(connection, resource, rows[resource["id"]])
-    }
-    _expire(*changed)
+    known = (resource for resource in resources if resource["id"] in rows)
+    _write(connection, {resource["id"]: _extras(resource, rows[resource["id"]]) for resource in known})
 
 
 def refresh(resource_id: str, *, reindex: bool = False) -> None:
@@ -76,9 +74,8 @@ def _refresh(connection: Connection, resource_id: str, *, reindex: bool) -> None
         .mappings()
         .one_or_none()
     )
-    if row is None or not (_write_extra(connection, found, row) or reindex):
+    if row is None or not (_write(connection, {resource_id: _extras(found, row)}) or reindex):
         return
-    _expire(resource_id)
     try:
         search.rebuild(package_id)
     except (search.SearchError, SearchIndexError):
@@ -98,23 +95,39 @@ def ensure_view(resource_id: str) -> None:
     model.Session.commit()
 
 
-def _expire(*resource_ids: str) -> None:
-    """Let objects that the session holds read their extras again."""
-    for loaded in list(model.Session):
-        if isinstance(loaded, model.Resource) and loaded.id in resource_ids:
-            model.Session.expire(loaded, ["extras"])
-
-
-def _write_extra(connection: Connection, resource: Mapping[Any, Any], row: Row) -> bool:
-    """Make the extra equal to the row's history; False when it was."""
+def _extras(resource: Mapping[Any, Any], row: Row) -> dict[str, Any] | None:
+    """A resource's extras with the row's history; None when they have it."""
     extras = dict(resource["extras"] or {})
     history = json.dumps(row["shape_info"]) if row["shape_info"] else None
-    if extras.get(legacy.EXTRA) == history:
+    if extras.pop(legacy.EXTRA, None) == history:
+        return None
+    return extras | ({legacy.EXTRA: history} if history else {})
+
+
+def _write(connection: Connection, extras: Mapping[str, dict[str, Any] | None]) -> bool:
+    """Write the extras that are not None, by one statement for all; False when there are none."""
+    changed = {resource_id: new for resource_id, new in extras.items() if new is not None}
+    if not changed:
         return False
-    if history is None:
-        del extras[legacy.EXTRA]
-    else:
-        extras[legacy.EXTRA] = history
-    table = model.resource_table
-    connection.execute(table.update().where(table.c.id == resource["id"]).values(extras=extras))
+    texts = [json.dumps(new, ensure_ascii=False) if new else None for new in changed.values()]
+    connection.execute(_WRITE, {"resource_ids": list(changed), "extras": texts})
+    for loaded in list(model.Session):
+        # It reads them again.
+        if isinstance(loaded, model.Resource) and loaded.id in changed:
+            model.Session.expire(loaded, ["extras"])
     return True
+
+
+def _write_all() -> sa.Update:
+    changed = (
+        sa.func.unnest(
+            sa.bindparam("resource_ids", type_=ARRAY(sa.UnicodeText)),
+            sa.bindparam("extras", type_=ARRAY(sa.UnicodeText)),
+        )
+        .table_valued("id", "extras", name="changed")
+        .render_derived()
+    )
+    return RESOURCE.update().where(RESOURCE.c.id == changed.c.id).values(extras=changed.c.extras)
+
+
+_WRITE = _write_all()

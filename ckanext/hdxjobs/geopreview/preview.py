@@ -16,9 +16,8 @@ All moments are ``timestamptz`` from the database's clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from typing import Any
 
 import ckan.plugins.toolkit as tk
@@ -27,6 +26,7 @@ from ckan import model
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, RowMapping
 
+from ckanext.hdxjobs.geopreview import legacy
 from ckanext.hdxjobs.geopreview.values import Progress
 
 Row = RowMapping
@@ -34,8 +34,10 @@ Row = RowMapping
 #: PostgreSQL's codes for a table and for a column that do not exist.
 _UNDEFINED = frozenset({"42P01", "42703"})
 
-#: The moment of the statement, not of its transaction's begin.
+#: The moment at which it is asked, not of its transaction's begin; NOW is the same throughout a statement.
 CLOCK = sa.func.clock_timestamp()
+NOW = sa.func.statement_timestamp()
+_ISO_8601 = 'YYYY-MM-DD"T"HH24:MI:SS.US'
 
 _MOMENT = sa.DateTime(timezone=True)
 
@@ -122,6 +124,13 @@ def progress_values(progress: Progress | None) -> dict[str, Any]:
     }
 
 
-def stamp(clock: datetime) -> str:
-    """A moment as the original stack writes it: ISO 8601, UTC, without an offset."""
-    return clock.astimezone(timezone.utc).replace(tzinfo=None).isoformat()
+def appended(history: sa.ColumnElement[Any], entry: Mapping[str, Any]) -> sa.ColumnElement[Any]:
+    """A history with one more entry, cut to the newest ten.
+
+    The entry is stamped with the statement's moment as the original stack writes it: ISO 8601, UTC, without
+    an offset.
+    """
+    moment = sa.func.to_char(sa.func.timezone("UTC", NOW), _ISO_8601)
+    stamped = sa.literal(dict(entry), JSONB).concat(sa.func.jsonb_build_object("timestamp", moment))
+    longer = history.concat(sa.func.jsonb_build_array(stamped))
+    return sa.func.jsonb_path_query_array(longer, f"$[last-{legacy.MAX_ENTRIES - 1} to last]", type_=JSONB)

@@ -19,6 +19,15 @@ log = logging.getLogger(__name__)
 BEAT_S = 1.0
 
 
+def tell_step(resource_id: str, generation: int, what: str, started: float, amount: str = "") -> None:
+    """The log's line of a step that ended.
+
+    :param started: by ``time.monotonic``
+    """
+    seconds = time.monotonic() - started
+    log.info("Preview of %s, generation %s: %s %.2f s%s", resource_id, generation, what, seconds, amount)
+
+
 class Pulse:
     """Beats from a thread of its own, so that a long step does not look dead.
 
@@ -63,14 +72,8 @@ class Pulse:
         self._tell(f"{phase.value} took", started)
 
     def _tell(self, what: str, started: float) -> None:
-        log.info(
-            "Preview of %s, generation %s: %s %.2f s%s",
-            self._claim.resource_id,
-            self._claim.generation,
-            what,
-            time.monotonic() - started,
-            f", {self._progress.done} {self._progress.unit}" if self._progress else "",
-        )
+        amount = f", {self._progress.done} {self._progress.unit}" if self._progress else ""
+        tell_step(self._claim.resource_id, self._claim.generation, what, started, amount)
 
     def progress(self, progress: Progress) -> None:
         """This far.  Costs nothing; written with the next beat."""

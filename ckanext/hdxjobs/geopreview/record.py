@@ -7,26 +7,28 @@ run on the save's own connection.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
-from typing import Any
+from functools import lru_cache
+from typing import Any, cast
 
 import ckan.plugins.toolkit as tk
 import sqlalchemy as sa
-from ckan import model
 from flask import has_app_context
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.engine import Connection
 
 from ckanext.hdxjobs.errors import FAILURES
 from ckanext.hdxjobs.geopreview import answer, legacy
 from ckanext.hdxjobs.geopreview.preview import (
     CLOCK,
+    NOW,
     PREVIEW,
     Row,
+    appended,
     blank,
     needs_migration,
     savepoint,
-    stamp,
     write,
 )
 from ckanext.hdxjobs.geopreview.values import Notice, State
@@ -42,16 +44,6 @@ def rows_of_package(connection: Connection, package_id: str) -> dict[str, Row]:
     """The rows of a dataset's resources, past ones included, by resource id."""
     query = sa.select(PREVIEW).where(PREVIEW.c.package_id == package_id)
     return {row["resource_id"]: row for row in connection.execute(query).mappings()}
-
-
-def state_and_rows(connection: Connection, package_id: str) -> tuple[str | None, dict[str, Row]]:
-    """A dataset's state (None: it is no more) and its rows, asked for at once because a save waits."""
-    package = model.package_table
-    both = package.outerjoin(PREVIEW, PREVIEW.c.package_id == package.c.id)
-    query = sa.select(package.c.state.label("package_state"), PREVIEW).select_from(both)
-    found = connection.execute(query.where(package.c.id == package_id)).mappings().all()
-    rows = {row["resource_id"]: row for row in found if row["resource_id"] is not None}
-    return (found[0]["package_state"] if found else None), rows
 
 
 def find(resource_id: str) -> Row | None:
@@ -104,36 +96,67 @@ def search(
 
 
 def want(
-    connection: Connection, *, resource_id: str, package_id: str, fingerprint: str, force: bool = False
-) -> Row | None:
-    """Ask for a preview of a file; the new row, or None when this very file was asked for before.
+    connection: Connection, *, package_id: str, fingerprints: Mapping[str, str], force: bool = False
+) -> dict[str, Row]:
+    """Ask for previews of files; generation and history of those that are new, by resource id.
 
-    ``rung_at`` is set ahead, because the bell rings right after the commit; ``unring`` takes it back.
+    A file that was asked for before is none of them.  ``rung_at`` is set ahead, because the bell rings right
+    after the commit; ``unring`` takes it back.
+
+    :param fingerprints: by resource id
     """
-    mine = PREVIEW.c.resource_id == resource_id
-    locked = sa.select(PREVIEW, CLOCK.label("clock")).where(mine).with_for_update()
-    row = connection.execute(locked).mappings().one_or_none()
-    if row and row["fingerprint"] == fingerprint and not force:
-        return None
-    clock = row["clock"] if row else connection.execute(sa.select(CLOCK)).scalar_one()
-    history = row["shape_info"] if row else []
-    values = blank() | {
+    if not fingerprints:
+        return {}
+    asked = {
+        "resource_ids": list(fingerprints),
+        "fingerprints": list(fingerprints.values()),
         "package_id": package_id,
-        "fingerprint": fingerprint,
-        "generation": row["generation"] + 1 if row else 1,
-        "state": State.QUEUED.value,
-        "attempt": 0,
-        "deaths": 0,
-        "queued_at": clock,
-        "rung_at": clock,
-        "shape_info": legacy.appended(history, legacy.processing(timestamp=stamp(clock))),
+        "force": force,
     }
-    change = (
-        PREVIEW.update().where(mine).values(**values)
-        if row
-        else PREVIEW.insert().values(resource_id=resource_id, **values)
+    rows = connection.execute(_want(connection.dialect), asked).mappings()
+    return {row["resource_id"]: row for row in rows}
+
+
+@lru_cache(maxsize=1)
+def _want(dialect: sa.Dialect) -> sa.Executable:
+    """An upsert: a row begins anew, but its layers serve on and its history grows.
+
+    Compiled once: SQLAlchemy keeps no statement with an ON CONFLICT, and compiling takes longer than running it.
+    """
+    asked = (
+        sa.func.unnest(
+            sa.bindparam("resource_ids", type_=ARRAY(sa.UnicodeText)),
+            sa.bindparam("fingerprints", type_=ARRAY(sa.UnicodeText)),
+        )
+        .table_valued("resource_id", "fingerprint", name="asked")
+        .render_derived()
     )
-    return connection.execute(change.returning(PREVIEW)).mappings().one()
+    processing = legacy.processing()
+    values: dict[str, sa.ColumnElement[Any]] = {
+        "resource_id": asked.c.resource_id,
+        "fingerprint": asked.c.fingerprint,
+        "package_id": sa.bindparam("package_id", type_=sa.UnicodeText),
+        "generation": sa.literal(1),
+        "state": sa.literal(State.QUEUED.value),
+        "queued_at": NOW,
+        "rung_at": NOW,
+        "shape_info": appended(sa.literal([], JSONB), processing),
+    }
+    new = insert(PREVIEW).from_select(list(values), sa.select(*values.values()))
+    kept = {"resource_id", "layers"}
+    begun: dict[str, sa.ColumnElement[Any]] = {
+        column.name: new.excluded[column.name] for column in PREVIEW.c if column.name not in kept
+    }
+    begun |= {
+        "generation": PREVIEW.c.generation + 1,
+        "shape_info": appended(PREVIEW.c.shape_info, processing),
+    }
+    is_new = sa.or_(
+        sa.bindparam("force", type_=sa.Boolean), PREVIEW.c.fingerprint != new.excluded.fingerprint
+    )
+    upsert = new.on_conflict_do_update(index_elements=["resource_id"], set_=begun, where=is_new)
+    told = upsert.returning(PREVIEW.c.resource_id, PREVIEW.c.generation, PREVIEW.c.shape_info)
+    return cast("sa.Executable", told.compile(dialect=dialect))
 
 
 def was_given_up(row: Row) -> bool:

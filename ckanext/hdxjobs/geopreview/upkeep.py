@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from ckan import model
@@ -30,8 +31,7 @@ def unrung(*, silent_s: int, limit: int) -> list[Row]:
     )
     waiting = sa.and_(PREVIEW.c.state == State.QUEUED.value, quiet)
     query = sa.select(PREVIEW).where(sa.or_(waiting, due)).order_by(PREVIEW.c.queued_at).limit(limit)
-    with engine().connect() as connection:
-        return list(connection.execute(query).mappings())
+    return _rows(query)
 
 
 def rung(row: Row) -> bool:
@@ -61,8 +61,7 @@ def lost_for_good(*, silent_s: int) -> list[Row]:
     query = sa.select(PREVIEW).where(
         PREVIEW.c.state == State.RUNNING.value, PREVIEW.c.heartbeat_at < _ago(silent_s)
     )
-    with engine().connect() as connection:
-        return list(connection.execute(query).mappings())
+    return _rows(query)
 
 
 def untold(*, after_s: int, within_s: int, limit: int) -> list[Row]:
@@ -84,8 +83,7 @@ def untold(*, after_s: int, within_s: int, limit: int) -> list[Row]:
         )
         .limit(limit)
     )
-    with engine().connect() as connection:
-        return list(connection.execute(query).mappings())
+    return _rows(query)
 
 
 def cancelled(*, after_s: int, within_s: int, limit: int) -> list[Row]:
@@ -99,8 +97,7 @@ def cancelled(*, after_s: int, within_s: int, limit: int) -> list[Row]:
         )
         .limit(limit)
     )
-    with engine().connect() as connection:
-        return list(connection.execute(query).mappings())
+    return _rows(query)
 
 
 def awaited(resource_ids: Iterable[str]) -> set[tuple[str, int]]:
@@ -136,14 +133,18 @@ def drop_orphans() -> list[str]:
 def unretired(*, limit: int) -> list[Row]:
     """Previews that are no more, whose tables may still be in PostGIS."""
     query = sa.select(PREVIEW).where(_GONE, PREVIEW.c.retired_at.is_(None)).limit(limit)
-    with engine().connect() as connection:
-        return list(connection.execute(query).mappings())
+    return _rows(query)
 
 
 def retired(row: Row) -> None:
     """The tables of such a preview are gone."""
     same = (PREVIEW.c.resource_id == row["resource_id"], PREVIEW.c.generation == row["generation"])
     write(PREVIEW.update().where(*same, _GONE).values(retired_at=CLOCK))
+
+
+def _rows(query: sa.Select[Any]) -> list[Row]:
+    with engine().connect() as connection:
+        return list(connection.execute(query).mappings())
 
 
 def _ago(seconds: int) -> sa.ColumnElement[datetime]:
