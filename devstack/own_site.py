@@ -109,11 +109,9 @@ class Site:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.redis_port)) == 0
 
-    def start_web(self) -> None:
-        bind = f"127.0.0.1:{self.port}"
-        self.start(
-            "web", str(TOOLS / "gunicorn"), "--bind", bind, "--threads", "4", "devstack.wsgi:application"
-        )
+    def start_web(self, *, threads: int = 4) -> None:
+        bind = ("--bind", f"127.0.0.1:{self.port}", "--threads", str(threads))
+        self.start("web", str(TOOLS / "gunicorn"), *bind, "devstack.wsgi:application")
         until(self._web_answers)
 
     def _web_answers(self) -> bool:
