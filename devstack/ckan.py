@@ -11,32 +11,22 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from devstack import keys, postgres, redis, solr
+from devstack import keys, postgres, sites
 from devstack.fakes import client
-from devstack.paths import CKAN_INI, DEV, HERE, PORTS, ROOT, TEST_INI, VENV, write
+from devstack.paths import CKAN_INI, HERE, PORTS, ROOT, VENV, write
 from devstack.steps import StepError, run
 
 SITE_URL = f"http://localhost:{PORTS.ckan}"
-STORAGE = DEV / "storage"
-TEST_STORAGE = DEV / "test-storage"
-DATABASES = {"ckan": postgres.OWNER, "geo": postgres.LOADER}
-TEST_DATABASES = {"ckan_test": postgres.OWNER, "geo_test": postgres.LOADER}
 TOKEN = "admin_token"
 
 
 def write_settings() -> None:
     """Write the configuration of the site and of its tests."""
-    values = {
+    values = sites.SITE.addresses() | {
         "site_url": SITE_URL,
-        "storage": STORAGE,
         "secret_key": keys.secret("secret_key"),
         "csrf_key": keys.secret("csrf_key"),
         "token_key": keys.secret("token_key"),
-        "ckan_db": postgres.url(postgres.OWNER, "ckan"),
-        "solr": solr.url(solr.CORE),
-        "redis": redis.url(0),
-        "loader_db": postgres.url(postgres.LOADER, "geo"),
-        "tiles_db": postgres.url(postgres.TILES, "geo"),
         "sinks": "\n".join(
             f"ckanext.hdxjobs.{sink}.{key} = {value}"
             for sink, options in client.options(client.URL).items()
@@ -44,17 +34,11 @@ def write_settings() -> None:
         ),
     }
     write(CKAN_INI, Template((HERE / "ckan.ini").read_text()).substitute(values), mode=0o600)
-    values |= {
-        "test_ini": ROOT / "test.ini",
-        "logging": logging_of(ROOT / "test.ini"),
-        "storage": TEST_STORAGE,
-        "ckan_db": postgres.url(postgres.OWNER, "ckan_test"),
-        "solr": solr.url(solr.TEST_CORE),
-        "redis": redis.url(1),
-        "loader_db": postgres.url(postgres.LOADER, "geo_test"),
-        "tiles_db": postgres.url(postgres.TILES, "geo_test"),
-    }
-    write(TEST_INI, Template((HERE / "test.ini").read_text()).substitute(values), mode=0o600)
+    template = Template((HERE / "test.ini").read_text())
+    base = ROOT / "test.ini"
+    for site in sites.TESTS:
+        values = site.addresses() | {"test_ini": str(base), "logging": logging_of(base)}
+        write(site.ini, template.substitute(values), mode=0o600)
 
 
 def logging_of(ini: Path) -> str:
@@ -81,14 +65,22 @@ def server() -> list[str]:
 
 
 def make_databases(ini: Path, names: dict[str, str]) -> None:
-    """Bring CKAN's database and the map database to the state that the code expects."""
+    """Bring CKAN's database and the map database to the state that the code expects.
+
+    :param names: both, in this order, with their owners
+    """
     for name, owner in names.items():
         postgres.make_database(name, owner=owner)
     run(command("db", "init", ini=ini))
     run(command("db", "upgrade", "-p", "hdxjobs", ini=ini))
-    geo = next(name for name, owner in names.items() if owner == postgres.LOADER)
+    _, geo = names
+    set_up_map(geo, ini=ini)
+
+
+def set_up_map(database: str, *, ini: Path) -> None:
+    """Bring a map database to the state that the code expects."""
     # In the environment, because every user of the machine can see a command line.
-    admin = {"HDXJOBS_ADMIN_URL": postgres.url(postgres.SUPERUSER, geo)}
+    admin = {"HDXJOBS_ADMIN_URL": postgres.url(postgres.SUPERUSER, database)}
     run(command("hdxjobs", "init-db", ini=ini), env=os.environ | admin)
 
 
@@ -140,8 +132,7 @@ def administrator_token() -> str:
 
 def remove() -> None:
     """Delete uploads and configuration; the token goes with its database."""
-    for folder in (STORAGE, TEST_STORAGE):
-        shutil.rmtree(folder, ignore_errors=True)
-    for file in (CKAN_INI, TEST_INI):
-        file.unlink(missing_ok=True)
+    for site in (sites.SITE, *sites.TESTS):
+        shutil.rmtree(site.storage, ignore_errors=True)
+        site.ini.unlink(missing_ok=True)
     keys.forget(TOKEN)

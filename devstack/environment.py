@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from devstack import ckan, keys, packages, postgres, redis, solr
+from devstack import ckan, keys, packages, postgres, redis, sites, solr
 from devstack.fakes import client
-from devstack.paths import CKAN_INI, PORTS, TEST_INI, VENV
+from devstack.paths import CKAN_INI, VENV
 
 LOOPBACK = "localhost,127.0.0.1"
 
@@ -31,7 +31,7 @@ def values() -> dict[str, str]:
         "CKAN_ADMIN_TOKEN": keys.known(ckan.TOKEN) or "",
         "CKAN_DB_URL": postgres.url(postgres.OWNER, "ckan"),
         "GEO_DB_URL": postgres.url(postgres.LOADER, "geo"),
-        "REDIS_URL": redis.url(0),
+        "REDIS_URL": redis.MAIN.url(0),
         "SOLR_URL": solr.url(solr.CORE),
         "FAKE_SINKS_URL": client.URL,
         "PYTHON": str(VENV / "bin" / "python"),
@@ -42,10 +42,9 @@ def for_tests() -> dict[str, str]:
     """What the tests find in their environment."""
     return {
         "HDXJOBS_TEST_PG_URL": postgres.url(postgres.SUPERUSER, "postgres"),
-        "HDXJOBS_TEST_REDIS_URL": redis.url(1),
-        "HDXJOBS_TEST_SOLR_URL": solr.url(solr.TEST_CORE),
-        "HDXJOBS_TEST_INI": str(TEST_INI),
-        "HDXJOBS_TEST_PORT": str(PORTS.base + 5),
+        "HDXJOBS_TEST_REDIS_URL": sites.TESTS[0].redis_url,
+        "HDXJOBS_TEST_SOLR_URL": solr.url(sites.TESTS[0].core),
+        "HDXJOBS_TEST_INI": str(sites.TESTS[0].ini),
         "HDXJOBS_TEST_BROWSER": str(packages.browser() or ""),
     }
 

@@ -74,6 +74,10 @@ class Ports:
     def fake_sinks(self) -> int:
         return self.base + 4
 
+    @property
+    def second_redis(self) -> int:
+        return self.base + 5
+
 
 PORT_FILE = SHARED / "port"
 PORTS_A_VERSION = 10

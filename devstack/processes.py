@@ -21,6 +21,8 @@ from devstack.steps import StepError, run, tail, wait_for
 SETTINGS = DEV / "supervisord.conf"
 # Marks our processes, so that those a killed manager left behind can be found.
 MARK = "HDXJOBS_STACK"
+# Files in a program's sources that it reads when it starts.
+KINDS = {".py", ".yaml", ".sql", ".ini", ".conf", ".xml", ".java", ".html", ".yml", ".mo", ".properties"}
 
 
 @dataclass(frozen=True)
@@ -124,13 +126,12 @@ def states() -> dict[str, dict[str, Any]]:
     return {info["name"]: info for info in _manager().getAllProcessInfo()}
 
 
-def _is_stale(program: Program, started: float) -> bool:
+def is_stale(program: Program, started: float) -> bool:
     newest = 0.0
     for source in program.sources:
         files = [source] if source.is_file() else source.rglob("*")
-        kinds = {".py", ".yaml", ".sql", ".ini", ".conf", ".xml", ".java", ".html", ".yml", ".mo"}
-        newest = max([newest, *(file.stat().st_mtime for file in files if file.suffix in kinds)])
-    return newest > started
+        newest = max([newest, *(file.stat().st_mtime for file in files if file.suffix in KINDS)])
+    return int(newest) > started  # which the manager tells in whole seconds
 
 
 def start(program: Program) -> str:
@@ -140,7 +141,7 @@ def start(program: Program) -> str:
     """
     info = states()[program.name]
     if info["statename"] in {"RUNNING", "STARTING"}:
-        if not _is_stale(program, info["start"]):
+        if not is_stale(program, info["start"]):
             return "was running"
         stop(program.name)
         done = "restarted with the new code"

@@ -22,7 +22,7 @@ CONFIGSET = HOME / "configsets" / "ckan" / "conf"
 STAMP = JARS / ".complete"
 
 CORE = "ckan"
-TEST_CORE = "ckan_test"
+TEST_CORES = ("ckan_test", "ckan_test_2")
 
 
 def command() -> str:
@@ -63,8 +63,13 @@ def fetch_jars() -> None:
     STAMP.write_text(_pom_sum())
 
 
+def core_files() -> tuple[Path, ...]:
+    """Each makes its folder a core."""
+    return tuple(HOME / core / "core.properties" for core in (CORE, *TEST_CORES))
+
+
 def prepare() -> None:
-    """Write Solr's home: two cores that share one configuration with CKAN's schema."""
+    """Write Solr's home: cores that share one configuration with CKAN's schema."""
     spec = find_spec("ckan")
     if spec is None or spec.origin is None:
         raise StepError(
@@ -76,8 +81,8 @@ def prepare() -> None:
     for words in ("protwords.txt", "synonyms.txt"):
         write(CONFIGSET / words, "")
     write(HOME / "solr.xml", "<solr/>\n")
-    for core in (CORE, TEST_CORE):
-        write(HOME / core / "core.properties", f"name={core}\nconfigSet=ckan\n")
+    for file in core_files():
+        write(file, f"name={file.parent.name}\nconfigSet=ckan\n")
 
 
 def url(core: str) -> str:
@@ -86,9 +91,9 @@ def url(core: str) -> str:
 
 
 def answers() -> bool:
-    """Whether both cores are loaded and answer a search."""
+    """Whether all cores are loaded and answer a search."""
     try:
-        for core in (CORE, TEST_CORE):
+        for core in (CORE, *TEST_CORES):
             with urllib.request.urlopen(f"{url(core)}/select?q=*:*&rows=0&wt=json", timeout=5) as reply:
                 json.load(reply)
     except (urllib.error.URLError, OSError, ValueError):

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from devstack import ckan, packages, postgres, processes, redis, solr
+from devstack import ckan, packages, postgres, processes, redis, sites, solr
 from devstack.fakes import client
 from devstack.paths import (
     CKAN_INI,
@@ -40,13 +40,16 @@ def servers() -> tuple[Program, ...]:
             stop_signal="INT",
             folder=postgres.data(),  # its user may not enter the checkout
         ),
-        Program("redis", redis.command(), ready=redis.answers, port=PORTS.redis),
+        *(
+            Program(name, server.command(), ready=server.answers, port=server.port)
+            for name, server in (("redis", redis.MAIN), ("redis-2", redis.SECOND))
+        ),
         Program(
             "solr",
             solr.command(),
             ready=solr.answers,
             port=PORTS.solr,
-            sources=(solr.PARTS, solr.CONFIGSET),
+            sources=(solr.PARTS, solr.CONFIGSET, *solr.core_files()),
             patience_s=120,
         ),
         Program(
@@ -128,7 +131,7 @@ def start_servers() -> None:
 def start_site() -> None:
     """Start CKAN, the workers and the sweep."""
     with step("Databases of the site"):
-        ckan.make_databases(CKAN_INI, ckan.DATABASES)
+        ckan.make_databases(sites.SITE.ini, sites.SITE.databases)
     _bring_up(site())
     with step("Administrator and API token"):
         ckan.administrator_token()

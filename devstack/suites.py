@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from devstack import ckan, environment, lint, packages, stack
+from devstack import environment, lint, packages, postgres, sites, stack
 from devstack.paths import CKAN, DEV, ROOT, TEST_INI, VENV
 from devstack.steps import say, step
 
@@ -45,8 +45,8 @@ SUITES = (
     Suite("unit"),
     Suite("fuzz", processes=2),
     Suite("service", servers=True, processes=2),
-    Suite("ckan", servers=True, ckan=True),
-    Suite("browser", servers=True, ckan=True, browser=True),
+    Suite("ckan", servers=True, ckan=True, processes=len(sites.TESTS)),
+    Suite("browser", servers=True, ckan=True, browser=True, processes=len(sites.TESTS)),
     Suite("chaos", servers=True),
 )
 NAMES = ("lint", *(suite.name for suite in SUITES))
@@ -76,14 +76,14 @@ def run(names: list[str], arguments: list[str]) -> bool:
             say(f"tests/{suite.name} does not exist")
             outcomes.append(Outcome(suite.name, False, 0))
             continue
-        with _prepared(suite):
+        with _prepared(suite, arguments):
             outcomes.append(_pytest(suite, arguments))
     print(summary(outcomes), flush=True)
     return all(outcome.ok for outcome in outcomes)
 
 
 @contextmanager
-def _prepared(suite: Suite) -> Iterator[None]:
+def _prepared(suite: Suite, arguments: list[str]) -> Iterator[None]:
     """All that the suite needs, and nobody else in its databases meanwhile."""
     if suite.servers:
         with stack.alone():
@@ -102,7 +102,9 @@ def _prepared(suite: Suite) -> Iterator[None]:
             with step("Waiting for another test run of this checkout"):
                 fcntl.flock(lock, fcntl.LOCK_EX)
         with step("Databases of the tests"):
-            ckan.make_databases(TEST_INI, ckan.TEST_DATABASES)
+            for site in sites.TESTS[: processes(suite, arguments)]:
+                for name, owner in site.databases.items():
+                    postgres.make_database(name, owner=owner)
         yield
 
 
@@ -127,11 +129,15 @@ def _pytest(suite: Suite, arguments: list[str]) -> Outcome:
     return outcome(suite.name, code, time.monotonic() - began, report)
 
 
+def processes(suite: Suite, arguments: list[str]) -> int:
+    """How many share the suite; whoever asks for something of their own gets one, for its debugger."""
+    return 1 if arguments else suite.processes
+
+
 def together(suite: Suite, arguments: list[str]) -> tuple[str, ...]:
-    """What lets processes share a suite; whoever asks for something of their own gets one, for its debugger."""
-    if suite.processes == 1 or arguments:
-        return ()
-    return ("-n", str(suite.processes), "--dist", "loadfile" if suite.servers else "load")
+    """What lets processes share a suite."""
+    several = processes(suite, arguments)
+    return () if several == 1 else ("-n", str(several), "--dist", "loadfile" if suite.servers else "load")
 
 
 def names_a_test(argument: str) -> bool:

@@ -1,4 +1,4 @@
-"""The run's header: the versions of all that a failure could depend on."""
+"""The run's header: the versions of all that a failure could depend on; and which site a process has."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Callable
 from importlib import metadata
 
 import pytest
+
+from devstack import sites
 
 
 def _installed(name: str) -> str:
@@ -64,6 +66,12 @@ NEEDS = {
     "Redis": "HDXJOBS_TEST_REDIS_URL",
     "Solr": "HDXJOBS_TEST_SOLR_URL",
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Processes that share a suite inside CKAN have a site each; its settings are read before any fixture."""
+    if sites.WORKER in os.environ and getattr(config.option, "ckan_ini", None):
+        config.option.ckan_ini = os.environ["HDXJOBS_TEST_INI"] = str(sites.mine().ini)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,7 +14,10 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from portal import Site, wait_until
 
-from devstack.ckan import logging_of
+from devstack import sites
+from devstack.ckan import command, logging_of, set_up_map
+from devstack.own_site import free_port
+from devstack.steps import run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,16 +31,6 @@ BROWSER_ARGUMENTS = (
     "--no-first-run",
     "--disable-quic",
 )
-
-
-def free_port() -> int:
-    """The first free one of the ports set aside for tests."""
-    first = int(os.environ.get("HDXJOBS_TEST_PORT", "5005"))
-    for port in range(first, first + 5):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
-    raise RuntimeError(f"ports {first} to {first + 4} are all taken")
 
 
 class Process:
@@ -109,9 +101,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     url = f"http://localhost:{port}"
     ini = write_ini(folder, url)
     tools = Path(sys.executable).parent
-    ckan = [str(tools / "ckan"), "-c", str(ini)]
+    _, geo = sites.mine().databases
+    set_up_map(geo, ini=ini)
     # Cleaning the database dropped our table too.
-    subprocess.run([*ckan, "db", "upgrade", "-p", "hdxjobs"], cwd=ROOT, check=True, capture_output=True)
+    run(command("db", "upgrade", "-p", "hdxjobs", ini=ini))
     web = Process(
         "web",
         [*(str(tools / "gunicorn"), "--bind", f"127.0.0.1:{port}", "--workers", "1"),
@@ -119,7 +112,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         ini=ini,
         folder=folder,
     )  # fmt: skip
-    worker = Process("worker", [*ckan, "jobs", "worker", "geo_q"], ini=ini, folder=folder)
+    worker = Process("worker", command("jobs", "worker", "geo_q", ini=ini), ini=ini, folder=folder)
     try:
         wait_until(lambda: not web.alive() or answers(f"{url}/api/3/action/status_show"), seconds=60)
         if not web.alive() or not worker.alive():

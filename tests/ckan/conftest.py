@@ -50,6 +50,18 @@ def _admin_url(url: str) -> str:
     return urlunsplit(admin._replace(path=database))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show what the processes of a test's own site said beside its failure."""
+    report = yield
+    portal = getattr(item, "funcargs", {}).get("portal")
+    if report.failed and portal is not None:
+        report.sections += [
+            (log.name, log.read_text(errors="replace")) for log in portal.folder.glob("*.log")
+        ]
+    return report
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _loggers_heard() -> None:
     """Reading the ini silences all loggers that exist by then, those of this file's imports too."""
@@ -59,11 +71,11 @@ def _loggers_heard() -> None:
 
 
 def _configured(request: pytest.FixtureRequest) -> bool:
-    """Whether marks, or an older CKAN, give the test a site of its own.
+    """Whether marks give the test a site of its own.
 
     Our options do not: no plugin reads them when it is loaded, but for the path of a page.
     """
-    if OLDER or any(request.node.get_closest_marker(name) for name in ("provide_plugin", "with_plugins")):
+    if any(request.node.get_closest_marker(name) for name in ("provide_plugin", "with_plugins")):
         return True
     options = {mark.args[0] for mark in request.node.iter_markers("ckan_config")}
     return any(

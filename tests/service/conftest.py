@@ -160,6 +160,12 @@ def tile_reader(geo: GeoDatabase) -> Iterator[tiles.TileReader]:
 
 
 @pytest.fixture
+def resource_id() -> str:
+    """What no other test calls a resource of its own: the tests of a process share a database."""
+    return f"res-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
 def download(tmp_path: Path) -> Callable[..., Download]:
     """Bytes as a fetched file in a job's folder."""
 

@@ -312,9 +312,7 @@ class Instead:
     [(shapely.to_wkb(shapely.Point(1, 2)), "N\0l", "name"), (b"no shape", "Null", "geom")],
 )
 def test_a_value_that_the_database_refuses_is_named(geo, detected, shape, name, column):
-    (layer,), _ = detected(
-        makers.geojson(makers.feature(makers.point(1, 2), name="x")), resource_id="refused"
-    )
+    (layer,), _ = detected(makers.geojson(makers.feature(makers.point(1, 2), name="x")))
     batch = pa.record_batch(
         {
             "fid": pa.array([0, 1]),
@@ -411,10 +409,10 @@ def test_a_failed_import_leaves_no_table(geo, imported):
     assert geo.layer_tables() == before
 
 
-def test_a_map_of_nothing_leaves_no_table_once_discarded(geo, imported):
+def test_a_map_of_nothing_leaves_no_table_once_discarded(geo, imported, resource_id):
     before = geo.layer_tables()
-    code_of(imported, makers.geojson(makers.feature(None)), resource_id="null-island", generation=3)
-    assert publish.discard(resource_id="null-island", generation=3, dsn=geo.loader) == 1
+    code_of(imported, makers.geojson(makers.feature(None)), resource_id=resource_id, generation=3)
+    assert publish.discard(resource_id=resource_id, generation=3, dsn=geo.loader) == 1
     assert geo.layer_tables() == before
 
 

@@ -74,10 +74,10 @@ def test_a_zip_may_hold_all_formats_at_once(imported, tmp_path):
         assert_towns(result, layer)
 
 
-def test_layers_keep_their_ids_in_whatever_order_the_archive_has_them(detected):
+def test_layers_keep_their_ids_in_whatever_order_the_archive_has_them(detected, resource_id):
     files = {"north/roads.geojson": makers.towns(), "south/roads.geojson": makers.towns()}
-    one, _ = detected(makers.zipped(files), resource_id="r")
-    other, _ = detected(makers.zipped(dict(reversed(files.items()))), resource_id="r")
+    one, _ = detected(makers.zipped(files), resource_id=resource_id)
+    other, _ = detected(makers.zipped(dict(reversed(files.items()))), resource_id=resource_id)
     assert [layer.name for layer in one] == ["roads (north)", "roads (south)"]
     assert {layer.name: layer.layer_id for layer in one} == {layer.name: layer.layer_id for layer in other}
 

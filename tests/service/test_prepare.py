@@ -244,10 +244,10 @@ def test_what_does_not_fit_is_dropped_and_told(imported):
     assert shown + dropped == 3_000
 
 
-def test_pieces_and_tiles_go_with_their_generation(geo, imported):
-    result = imported(geojson(feature(star(6_000))), budget=SMALL, resource_id="goes")
+def test_pieces_and_tiles_go_with_their_generation(geo, imported, resource_id):
+    result = imported(geojson(feature(star(6_000))), budget=SMALL, resource_id=resource_id)
     assert len(companions(geo, result)) == 2
-    publish.retire(resource_id="goes", dsn=geo.loader, generation=1)
+    publish.retire(resource_id=resource_id, dsn=geo.loader, generation=1)
     assert companions(geo, result) == []
 
 
@@ -432,9 +432,9 @@ def _fails_but_on_the_first(oven, cursor, zoom):
     return 1 // (cursor is oven.hands.cursors[0])
 
 
-def test_what_was_deleted_is_not_prepared(published, geo):
-    tile_sets = published(crowd(500), resource_id="deleted-before")
-    publish.retire(resource_id="deleted-before", dsn=geo.loader, generation=1)
+def test_what_was_deleted_is_not_prepared(published, geo, resource_id):
+    tile_sets = published(crowd(500), resource_id=resource_id)
+    publish.retire(resource_id=resource_id, dsn=geo.loader, generation=1)
     with pytest.raises(errors.Superseded):
         prepare.prepare(tile_sets, dsn=geo.loader, budget=SMALL)
 

@@ -19,7 +19,7 @@ from ckanext.hdxjobs.geopreview.values import Progress
 def loaded(geo, detected, readers):
     """Bytes as loaded tables, not yet published."""
 
-    def run(content, *, resource_id, generation):
+    def run(content, *, resource_id=None, generation=1):
         layers, _ = detected(content, resource_id=resource_id, generation=generation)
         return tuple(
             load.load(
@@ -37,10 +37,10 @@ def loaded(geo, detected, readers):
 
 
 @pytest.fixture
-def publish_towns(geo, loaded):
-    """Publish a generation of a resource; its tile sets."""
+def publish_towns(geo, loaded, resource_id):
+    """Publish a generation of the test's resource; its tile sets."""
 
-    def run(resource_id, generation, content=None):
+    def run(generation, content=None):
         tables = loaded(content or makers.towns(), resource_id=resource_id, generation=generation)
         return publish.publish(tables, resource_id=resource_id, generation=generation, dsn=geo.loader)
 
@@ -58,7 +58,7 @@ def tables_of(geo, resource_id):
 
 
 def test_init_may_be_run_again_and_keeps_the_layers(geo, tile_reader, publish_towns):
-    (tile_set,) = publish_towns("init-again", 1)
+    (tile_set,) = publish_towns(1)
     db.init(geo.admin, loader_url=geo.loader, tiles_url=geo.tiles)
     assert tile_reader.layer(tile_set.layer_id) == tile_set
 
@@ -88,7 +88,7 @@ def test_the_tiles_role_can_do_nothing_but_read_tiles(geo, statement):
 
 
 def test_the_tiles_role_cannot_read_a_layers_table(geo, loaded):
-    (table,) = loaded(makers.towns(), resource_id="secret", generation=1)
+    (table,) = loaded(makers.towns())
     connection = psycopg2.connect(geo.tiles)
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         connection.cursor().execute(f"SELECT * FROM hdxjobs.{table.table_name}")
@@ -105,60 +105,60 @@ def test_the_functions_have_comments_and_are_not_for_everybody(geo):
 
 
 def test_a_loaded_layer_is_not_served_before_it_is_published(tile_reader, loaded):
-    (table,) = loaded(makers.towns(), resource_id="staged", generation=1)
+    (table,) = loaded(makers.towns())
     assert tile_reader.layer(table.layer.layer_id) is None
     assert tile_reader.tile(table.layer.layer_id, 1, 0, 0, 0) is None
 
 
-def test_what_the_registry_tells_is_what_was_published(tile_reader, publish_towns):
-    (tile_set,) = publish_towns("told", 1)
+def test_what_the_registry_tells_is_what_was_published(tile_reader, publish_towns, resource_id):
+    (tile_set,) = publish_towns(1)
     assert tile_reader.layer(tile_set.layer_id) == tile_set
-    assert tile_set.resource_id == "told"
+    assert tile_set.resource_id == resource_id
 
 
 def test_a_new_generation_takes_over_and_the_old_tiles_stay_for_a_while(geo, tile_reader, publish_towns):
-    (first,) = publish_towns("replaced", 1)
+    (first,) = publish_towns(1)
     one = makers.geojson(makers.feature(makers.point(1, 2)))
-    (second,) = publish_towns("replaced", 2, one)
+    (second,) = publish_towns(2, one)
     assert second.layer_id == first.layer_id
     assert tile_reader.layer(first.layer_id).generation == 2
     assert len(decode(tile_reader.tile(first.layer_id, 1, 0, 0, 0).body)) == 3
     assert len(decode(tile_reader.tile(first.layer_id, 2, 0, 0, 0).body)) == 1
 
 
-def test_old_generations_are_dropped_after_their_grace(geo, tile_reader, publish_towns):
-    (tile_set,) = publish_towns("aged", 1)
-    publish_towns("aged", 2)
+def test_old_generations_are_dropped_after_their_grace(geo, tile_reader, publish_towns, resource_id):
+    (tile_set,) = publish_towns(1)
+    publish_towns(2)
     publish.drop_old(dsn=geo.loader, grace_s=3600)
-    assert len(tables_of(geo, "aged")) == 2
+    assert len(tables_of(geo, resource_id)) == 2
     publish.drop_old(dsn=geo.loader, grace_s=0)
-    assert len(tables_of(geo, "aged")) == 1
+    assert len(tables_of(geo, resource_id)) == 1
     assert tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0) is None
     assert tile_reader.tile(tile_set.layer_id, 2, 0, 0, 0)
 
 
-def test_an_older_generation_never_replaces_a_newer_one(geo, tile_reader, loaded, publish_towns):
-    slow = loaded(makers.towns(), resource_id="race", generation=1)
-    (newer,) = publish_towns("race", 2)
+def test_an_older_generation_never_replaces_a_newer_one(geo, tile_reader, loaded, publish_towns, resource_id):
+    slow = loaded(makers.towns(), resource_id=resource_id)
+    (newer,) = publish_towns(2)
     with pytest.raises(errors.Superseded):
-        publish.publish(slow, resource_id="race", generation=1, dsn=geo.loader)
+        publish.publish(slow, resource_id=resource_id, generation=1, dsn=geo.loader)
     assert tile_reader.layer(newer.layer_id).generation == 2
-    assert publish.discard(resource_id="race", generation=1, dsn=geo.loader) == 1
-    assert len(tables_of(geo, "race")) == 1
+    assert publish.discard(resource_id=resource_id, generation=1, dsn=geo.loader) == 1
+    assert len(tables_of(geo, resource_id)) == 1
 
 
 def test_loading_what_is_live_already_is_superseded_and_leaves_the_layer_alone(
-    tile_reader, loaded, publish_towns
+    tile_reader, loaded, publish_towns, resource_id
 ):
-    (tile_set,) = publish_towns("twice", 1)
+    (tile_set,) = publish_towns(1)
     with pytest.raises(errors.Superseded):
-        loaded(makers.towns(), resource_id="twice", generation=1)
+        loaded(makers.towns(), resource_id=resource_id)
     assert tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0)
 
 
-def test_discarding_never_touches_what_is_live(geo, tile_reader, publish_towns):
-    (tile_set,) = publish_towns("kept", 1)
-    assert publish.discard(resource_id="kept", generation=1, dsn=geo.loader) == 0
+def test_discarding_never_touches_what_is_live(geo, tile_reader, publish_towns, resource_id):
+    (tile_set,) = publish_towns(1)
+    assert publish.discard(resource_id=resource_id, generation=1, dsn=geo.loader) == 0
     assert tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0)
 
 
@@ -168,79 +168,84 @@ def test_a_layer_that_the_new_file_lacks_is_no_longer_served(tile_reader, publis
         ("B", makers.placemark("b", 1, 2)),
         ("C", makers.placemark("c", 1, 2)),
     )
-    _, gone, _ = publish_towns("shrunk", 1, both)
+    _, gone, _ = publish_towns(1, both)
     fewer = makers.kml(("A", makers.placemark("a", 1, 2)), ("C", makers.placemark("c", 1, 2)))
-    publish_towns("shrunk", 2, fewer)
+    publish_towns(2, fewer)
     assert tile_reader.layer(gone.layer_id) is None
 
 
-def test_a_deleted_resource_serves_nothing_at_once_and_leaves_no_table(geo, tile_reader, publish_towns):
-    (tile_set,) = publish_towns("deleted", 1)
-    assert publish.retire(resource_id="deleted", dsn=geo.loader, generation=1) == 1
+def test_a_deleted_resource_serves_nothing_at_once_and_leaves_no_table(
+    geo, tile_reader, publish_towns, resource_id
+):
+    (tile_set,) = publish_towns(1)
+    assert publish.retire(resource_id=resource_id, dsn=geo.loader, generation=1) == 1
     assert tile_reader.layer(tile_set.layer_id) is None
     assert tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0) is None
-    assert "deleted" not in publish.resource_ids(geo.loader)
+    assert resource_id not in publish.resource_ids(geo.loader)
 
 
-def test_a_deletion_may_be_repeated(geo, publish_towns):
-    publish_towns("deleted-twice", 1)
-    publish.retire(resource_id="deleted-twice", dsn=geo.loader, generation=1)
-    assert publish.retire(resource_id="deleted-twice", dsn=geo.loader, generation=1) == 0
+def test_a_deletion_may_be_repeated(geo, publish_towns, resource_id):
+    publish_towns(1)
+    publish.retire(resource_id=resource_id, dsn=geo.loader, generation=1)
+    assert publish.retire(resource_id=resource_id, dsn=geo.loader, generation=1) == 0
 
 
-def test_no_layer_appears_after_a_deletion_in_the_middle_of_an_import(geo, loaded):
-    tables = loaded(makers.towns(), resource_id="ghost", generation=4)
-    publish.retire(resource_id="ghost", dsn=geo.loader, generation=4)
+def test_no_layer_appears_after_a_deletion_in_the_middle_of_an_import(geo, loaded, resource_id):
+    tables = loaded(makers.towns(), resource_id=resource_id, generation=4)
+    publish.retire(resource_id=resource_id, dsn=geo.loader, generation=4)
     with pytest.raises(errors.Superseded):
-        publish.publish(tables, resource_id="ghost", generation=4, dsn=geo.loader)
+        publish.publish(tables, resource_id=resource_id, generation=4, dsn=geo.loader)
     with pytest.raises(errors.Superseded):
-        loaded(makers.towns(), resource_id="ghost", generation=4)
-    assert tables_of(geo, "ghost") == set()
+        loaded(makers.towns(), resource_id=resource_id, generation=4)
+    assert tables_of(geo, resource_id) == set()
 
 
-def test_a_resource_may_come_back_after_its_deletion(tile_reader, geo, publish_towns):
-    publish_towns("phoenix", 1)
-    publish.retire(resource_id="phoenix", dsn=geo.loader, generation=1)
-    (tile_set,) = publish_towns("phoenix", 2)
+def test_a_resource_may_come_back_after_its_deletion(tile_reader, geo, publish_towns, resource_id):
+    publish_towns(1)
+    publish.retire(resource_id=resource_id, dsn=geo.loader, generation=1)
+    (tile_set,) = publish_towns(2)
     assert tile_reader.layer(tile_set.layer_id).generation == 2
 
 
-def test_what_a_killed_import_left_is_dropped_once_a_newer_generation_lives(geo, loaded, publish_towns):
-    loaded(makers.towns(), resource_id="killed", generation=1)
-    publish_towns("killed", 2)
+def test_what_a_killed_import_left_is_dropped_once_a_newer_generation_lives(
+    geo, loaded, publish_towns, resource_id
+):
+    loaded(makers.towns(), resource_id=resource_id)
+    publish_towns(2)
     publish.drop_old(dsn=geo.loader, grace_s=3600)
-    assert len(tables_of(geo, "killed")) == 1
+    assert len(tables_of(geo, resource_id)) == 1
 
 
-def test_what_a_killed_import_left_long_ago_is_dropped(geo, loaded):
-    loaded(makers.towns(), resource_id="abandoned", generation=1)
+def test_what_a_killed_import_left_long_ago_is_dropped(geo, loaded, resource_id):
+    loaded(makers.towns(), resource_id=resource_id)
     publish.drop_old(dsn=geo.loader, grace_s=0)
-    assert len(tables_of(geo, "abandoned")) == 1
+    assert len(tables_of(geo, resource_id)) == 1
     connection = psycopg2.connect(geo.admin)
     with connection, connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE hdxjobs.layer SET created_at = now() - interval '2 days' WHERE resource_id = 'abandoned'"
+            "UPDATE hdxjobs.layer SET created_at = now() - interval '2 days' WHERE resource_id = %s",
+            [resource_id],
         )
     connection.close()
     publish.drop_old(dsn=geo.loader, grace_s=0)
-    assert tables_of(geo, "abandoned") == set()
+    assert tables_of(geo, resource_id) == set()
 
 
-def test_an_import_that_is_repeated_after_a_kill_starts_afresh(geo, loaded, tile_reader):
-    loaded(makers.towns(), resource_id="retried", generation=1)
-    tables = loaded(makers.geojson(makers.feature(makers.point(1, 2))), resource_id="retried", generation=1)
-    (tile_set,) = publish.publish(tables, resource_id="retried", generation=1, dsn=geo.loader)
+def test_an_import_that_is_repeated_after_a_kill_starts_afresh(geo, loaded, tile_reader, resource_id):
+    loaded(makers.towns(), resource_id=resource_id)
+    tables = loaded(makers.geojson(makers.feature(makers.point(1, 2))), resource_id=resource_id)
+    (tile_set,) = publish.publish(tables, resource_id=resource_id, generation=1, dsn=geo.loader)
     assert len(decode(tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0).body)) == 1
 
 
-def test_a_reader_that_dies_in_the_middle_of_a_copy_leaves_no_table(geo, detected, readers):
-    (layer,), _ = detected(makers.towns(), resource_id="died", generation=1)
+def test_a_reader_that_dies_in_the_middle_of_a_copy_leaves_no_table(geo, detected, readers, resource_id):
+    (layer,), _ = detected(makers.towns(), resource_id=resource_id)
     with pytest.raises(errors.DetectError):
         load.load(
             dataclasses.replace(layer, name_in_file="no such layer"),
             dsn=geo.loader, caps=AMPLE, max_columns=1500, readers=readers, progress=lambda far: None,
         )  # fmt: skip
-    assert tables_of(geo, "died") == set()
+    assert tables_of(geo, resource_id) == set()
 
 
 def test_a_database_that_is_away_is_told_as_such(detected, readers):

@@ -90,6 +90,12 @@ def test_each_warning_is_given_and_tested(code: str) -> None:
     assert quoted in TESTS_TEXT
 
 
+def test_no_test_of_the_map_database_names_a_resource_as_another_may() -> None:
+    tests = (ROOT / "tests/service").glob("*.py")
+
+    assert [path.name for path in tests if 'resource_id="' in path.read_text(encoding="utf-8")] == []
+
+
 @pytest.mark.parametrize("query", named_queries())
 def test_each_named_query_is_used(query: str) -> None:
     assert re.search(rf'"{query}"', PACKAGE_TEXT)
