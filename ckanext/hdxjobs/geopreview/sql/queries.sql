@@ -250,6 +250,21 @@ FROM hdxjobs.layer AS l
 INNER JOIN hdxjobs.resource AS r ON l.resource_id = r.resource_id
 WHERE l.table_name = %(table_name)s;
 
+-- name: still_served_and_kept
+-- Whoever drops the layer waits until this transaction ends, and then sees its tables.
+SELECT l.published_at IS NOT NULL AND l.retired_at IS NULL AND r.tombstone_gen < l.generation
+FROM hdxjobs.layer AS l
+INNER JOIN hdxjobs.resource AS r ON l.resource_id = r.resource_id
+WHERE l.table_name = %(table_name)s
+FOR KEY SHARE OF l;
+
+-- name: keep_out
+-- Nobody makes a table beside this one any more.
+SELECT true
+FROM hdxjobs.layer
+WHERE table_name = %(table_name)s
+FOR UPDATE;
+
 -- name: was_prepared
 SELECT tiles, pieces, maxzoom, capped_zoom
 FROM hdxjobs.layer
