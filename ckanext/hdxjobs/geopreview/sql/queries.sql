@@ -228,6 +228,10 @@ FROM hdxjobs.tile_v3(%(layer_id)s, %(version)s, %(z)s, %(x)s, %(y)s, %(options)s
 -- name: try_import_lock
 SELECT pg_try_advisory_lock(%(number)s);
 
+-- name: session_lives
+-- A session's locks last as long as it does.
+SELECT true;
+
 -- name: newest_generation
 SELECT greatest(
     (SELECT max(l.generation) FROM hdxjobs.layer AS l WHERE l.resource_id = %(resource_id)s),
