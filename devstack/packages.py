@@ -77,6 +77,7 @@ def needs() -> list[Need]:
         Need("Java", _has_java(), ("default-jdk-headless",)),
         Need("Maven", shutil.which("mvn") is not None, ("maven",)),
         Need("ogr2ogr", shutil.which("ogr2ogr") is not None, ("gdal-bin",)),
+        Need("faketime", shutil.which("faketime") is not None, ("faketime",)),
         Need("fonts", Path("/usr/share/fonts/truetype/dejavu").exists(), ("fonts-dejavu-core",)),
     ]
     if not _on_ubuntu():

@@ -232,7 +232,8 @@ def _worker(worker: BaseWorker) -> Worker:
 def note(what: str) -> None:
     """Keep that something happened now; without Redis it is not known."""
     try:
-        connection().set(_noted(what), repr(time.time()))
+        client = connection()
+        client.set(_noted(what), repr(_redis_now_s(client)))
     except (redis.RedisError, OSError):
         log.debug("Redis does not answer; nobody will know when this was last done: %s", what)
 
@@ -242,8 +243,15 @@ def noted_s(what: str) -> float | None:
 
     :raises redis.RedisError: Redis does not answer
     """
-    noted = connection().get(_noted(what))
-    return None if noted is None else max(0.0, time.time() - float(noted))
+    client = connection()
+    noted = client.get(_noted(what))
+    return None if noted is None else max(0.0, _redis_now_s(client) - float(noted))
+
+
+def _redis_now_s(client: redis.Redis) -> float:
+    """By the clock that all machines share."""
+    seconds, microseconds = client.time()
+    return float(seconds) + microseconds / 1_000_000
 
 
 def _noted(what: str) -> str:

@@ -17,7 +17,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.serving import make_server
 
 from ckanext.hdxjobs import config
-from ckanext.hdxjobs.geopreview import job, permit
+from ckanext.hdxjobs.geopreview import job, permit, source, storages
 
 Call = Callable[..., Any]
 CONTENT = b'{"type": "Point", "coordinates": [29.2, -1.7]}'
@@ -42,6 +42,19 @@ def ask(app: Any, resource_id: str, shown: str | None = None, **kw: Any) -> Any:
 def test_a_worker_with_a_permit_gets_an_upload_of_a_private_dataset(app: Any, secret_upload: str) -> None:
     answer = ask(app, secret_upload)
     assert (answer.status_code, answer.data) == (200, CONTENT)
+
+
+@pytest.mark.parametrize("hours", [3, -3])
+def test_a_worker_whose_clock_is_wrong_has_a_good_permit(
+    app: Any, secret_upload: str, monkeypatch: Any, hours: int
+) -> None:
+    right = time.time
+    with monkeypatch.context() as patch:
+        patch.setattr(storages, "opener", lambda _: None)
+        patch.setattr(time, "time", lambda: right() + hours * 3600)
+        link = source.find(secret_upload, 1).link
+    assert link is not None
+    assert ask(app, secret_upload, link.headers[permit.HEADER]).status_code == 200
 
 
 def test_nobody_may_keep_what_a_worker_got(app: Any, secret_upload: str) -> None:

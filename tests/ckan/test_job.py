@@ -23,7 +23,7 @@ from werkzeug.datastructures import FileStorage
 
 from ckanext.hdxjobs import queues
 from ckanext.hdxjobs.errors import NOTICES, FetchError
-from ckanext.hdxjobs.geopreview import attempt, job, lock, mirror, record
+from ckanext.hdxjobs.geopreview import attempt, detect, fetch, job, lock, mirror, record
 from ckanext.hdxjobs.geopreview.values import Progress
 
 Call = Callable[..., Any]
@@ -76,6 +76,17 @@ def tables(geo_url: str) -> list[str]:
         names = [name for (name,) in cursor.fetchall() if name.count("_") == 2]
     connection.close()
     return names
+
+
+def end_sessions(geo_admin_url: str) -> None:
+    """As a restart of the map database does."""
+    connection = psycopg2.connect(geo_admin_url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'hdxjobs' AND pid <> pg_backend_pid()"
+        )
+    connection.close()
 
 
 def test_an_upload_becomes_ready_with_layers_fields_and_a_history(towns: dict[str, Any], call: Call) -> None:
@@ -369,6 +380,29 @@ def test_never_two_imports_of_one_resource_at_once(
         found = row(resource["id"])
         assert (found["state"], found["error_code"]) == ("retrying", "interrupted")
         assert tables(geo_url) == []
+
+
+def test_an_import_that_lost_its_lock_begins_no_other_step(
+    dataset: dict[str, Any],
+    call: Call,
+    geo_admin_url: str,
+    row: Callable[[str], dict[str, Any]],
+    monkeypatch: Any,
+) -> None:
+    """The map database was restarted meanwhile: another import of the resource may have begun."""
+    fetched = fetch.fetch
+
+    def robbed(*words: Any, **options: Any) -> Any:
+        download = fetched(*words, **options)
+        end_sessions(geo_admin_url)
+        return download
+
+    monkeypatch.setattr(fetch, "fetch", robbed)
+    monkeypatch.setattr(detect, "detect", lambda *_, **__: pytest.fail("it went on without a lock"))
+    resource = call("resource_create", package_id=dataset["id"], upload=upload(TOWNS))
+    job.run_preview(resource["id"], 1)
+    found = row(resource["id"])
+    assert (found["state"], found["error_code"]) == ("retrying", "database-unavailable")
 
 
 def test_the_work_folder_is_gone_whatever_happened(

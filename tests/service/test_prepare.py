@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import mapbox_vector_tile
@@ -17,6 +18,8 @@ from shapely.geometry import mapping
 from ckanext.hdxjobs import errors
 from ckanext.hdxjobs.geopreview import bake, db, load, prepare, publish, pyramid, rules, transfer
 from ckanext.hdxjobs.geopreview.pyramid import Budget
+from ckanext.hdxjobs.geopreview.sketch import Sketches
+from devstack.own_site import until
 
 #: So small that a few hundred features make tiles heavy.
 SMALL = Budget(rows=150, vertices=3_000, walk_vertices=300, max_zoom=14)
@@ -437,6 +440,42 @@ def test_what_was_deleted_is_not_prepared(published, geo, resource_id):
     publish.retire(resource_id=resource_id, dsn=geo.loader, generation=1)
     with pytest.raises(errors.Superseded):
         prepare.prepare(tile_sets, dsn=geo.loader, budget=SMALL)
+
+
+@pytest.mark.parametrize(
+    "moment", [(prepare._Preparation, "_make"), (Sketches, "store")], ids=["its tiles", "its sketches"]
+)
+def test_what_is_deleted_before_it_has_its_tables_gets_none(published, geo, monkeypatch, moment):
+    place, name = moment
+    (tile_set,) = published(geojson(feature(star(60_000))), resource_id=f"deleted-before{name}")
+    step = getattr(place, name)
+
+    def deleted(*words, **options):
+        publish.retire(resource_id=tile_set.resource_id, generation=1, dsn=geo.loader)
+        return step(*words, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, deleted)
+        with pytest.raises(errors.Superseded):
+            prepare.prepare([tile_set], dsn=geo.loader, budget=SMALL)
+    publish.drop_old(dsn=geo.loader, grace_s=0)
+    assert geo.rows("SELECT tablename FROM pg_tables WHERE tablename ~ %s", tile_set.layer_id) == []
+
+
+def test_who_drops_a_layer_waits_for_the_tables_that_are_made_beside_it(published, geo):
+    (tile_set,) = published(crowd(500), resource_id="deleted-amid")
+    name = rules.table_name(tile_set.layer_id, 1)
+    beside = {"stored": rules.stored_name(name), "pieces": rules.pieces_name(name)}
+    maker = psycopg2.connect(geo.loader)
+    with maker.cursor() as cursor, ThreadPoolExecutor() as aside:
+        cursor.execute(db.query("still_served_and_kept"), {"table_name": name})
+        cursor.execute(db.query("prepared_tables", **{key: db.table(each) for key, each in beside.items()}))
+        dropped = aside.submit(publish.retire, resource_id=tile_set.resource_id, generation=1, dsn=geo.loader)
+        until(lambda: geo.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
+        maker.commit()
+        assert dropped.result() == 1
+    maker.close()
+    assert geo.rows("SELECT tablename FROM pg_tables WHERE tablename ~ %s", tile_set.layer_id) == []
 
 
 def test_two_never_prepare_one_layer_at_once(published, geo):

@@ -64,7 +64,13 @@ def test_a_name_without_end_is_cut() -> None:
      ("Tue, 24 Nov 2026 11:00:00 GMT", 0), (None, None), ("", None), ("soon", None), ("-5", None), ("1.5", None), ("9" * 99, None)],
 )  # fmt: skip
 def test_a_server_says_when_to_come_back(text: str | None, seconds: int | None) -> None:
-    assert headers.retry_after_s(text, now=NOW) == seconds
+    said = {} if text is None else {"Retry-After": text}
+    assert headers.retry_after_s(said, now=NOW) == seconds
+
+
+def test_a_server_that_says_when_to_come_back_by_its_own_clock_is_believed() -> None:
+    said = {"Retry-After": "Tue, 24 Nov 2026 15:10:00 GMT", "Date": "Tue, 24 Nov 2026 15:00:00 GMT"}
+    assert headers.retry_after_s(said, now=NOW) == 600
 
 
 @pytest.mark.parametrize(

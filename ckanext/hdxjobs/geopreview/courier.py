@@ -225,7 +225,7 @@ def _refuse_status(response: requests.Response) -> None:
         raise FetchError("link-not-found", status=status)
     if status in PASSING or status < 300 or status >= 500:
         now = datetime.now(timezone.utc)
-        asked_s = headers.retry_after_s(response.headers.get("Retry-After"), now=now)
+        asked_s = headers.retry_after_s(response.headers, now=now)
         raise FetchError("link-unreachable", reason=f"HTTP {status}", retry_after_s=asked_s)
     raise FetchError("link-refused", status=status)
 

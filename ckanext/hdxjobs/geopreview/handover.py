@@ -6,14 +6,12 @@ CKAN's site user; a worker comes with a permit for this one resource.
 
 from __future__ import annotations
 
-import time
-
 import ckan.plugins.toolkit as tk
 from ckan import model
 from flask import Response, abort, current_app, g
 
 from ckanext.hdxjobs import config
-from ckanext.hdxjobs.geopreview import permit
+from ckanext.hdxjobs.geopreview import permit, preview
 
 
 def download(resource_id: str, *, permit_shown: str) -> Response | None:
@@ -22,7 +20,7 @@ def download(resource_id: str, *, permit_shown: str) -> Response | None:
     :raises werkzeug.exceptions.HTTPException: as the site's own download page does
     """
     secret = config.site_settings().secret
-    if not permit.is_valid(permit_shown, resource_id, secret=secret, now_s=time.time()):
+    if not permit.is_valid(permit_shown, resource_id, secret=secret, now_s=preview.now_s()):
         return None
     resource = model.Session.get(model.Resource, resource_id)
     if resource is None or resource.state != "active" or resource.url_type != "upload":

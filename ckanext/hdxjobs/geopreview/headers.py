@@ -27,18 +27,30 @@ def announced_bytes(headers: Mapping[str, str]) -> int | None:
     return int(text)
 
 
-def retry_after_s(text: str | None, *, now: datetime) -> int | None:
-    """Seconds that a server wants to be left alone (RFC 9110, 10.2.3: seconds or a date); None: it does not say."""
-    text = (text or "").strip()
+def retry_after_s(headers: Mapping[str, str], *, now: datetime) -> int | None:
+    """Seconds that a server wants to be left alone (RFC 9110, 10.2.3: seconds or a date); None: it does not say.
+
+    A date is compared with the answer's own ``Date``: our clock and theirs may differ.
+
+    :param headers: without regard to the case of names
+    :param now: for an answer without a date
+    """
+    text = headers.get("Retry-After", "").strip()
     if _NUMBER.fullmatch(text):
         return int(text)
+    date = _date(text)
+    if date is None:
+        return None
+    answered = _date(headers.get("Date", "")) or now
+    return max(int((date - answered).total_seconds()), 0)
+
+
+def _date(text: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(text)
     except ValueError:
         return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=timezone.utc)
-    return max(int((date - now).total_seconds()), 0)
+    return date if date.tzinfo else date.replace(tzinfo=timezone.utc)
 
 
 def file_name(content_disposition: str | None) -> str:

@@ -78,7 +78,8 @@ def _preview(resource_id: str, generation: int, *, settings: config.GeoSettings)
         return True
     started = time.monotonic()
     try:
-        with Pulse(claim) as pulse, lock.alone(resource_id, settings.loader_url):
+        with Pulse(claim) as pulse, lock.alone(resource_id, settings.loader_url) as require_lock:
+            pulse.requires(require_lock)
             outcome = _import(claim, settings, pulse)
     except Superseded:
         _leave(claim, settings.loader_url)

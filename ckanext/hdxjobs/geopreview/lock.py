@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,10 +16,13 @@ WAIT_S = 30
 
 
 @contextmanager
-def alone(resource_id: str, dsn: str) -> Iterator[None]:
-    """Hold a resource's lock in the map database; it vanishes with this process.
+def alone(resource_id: str, dsn: str) -> Iterator[Callable[[], None]]:
+    """Hold a resource's lock in the map database; it vanishes with this process, or with the server.
 
-    :raises LoadError: code "interrupted" when another import does not end
+    Gives what asks whether it is still held, and raises if not.
+
+    :raises LoadError: code "interrupted" when another import does not end, "database-unavailable" when the
+        lock is lost
     """
     number = int.from_bytes(
         hashlib.sha256(f"hdxjobs.import:{resource_id}".encode()).digest()[:8], "big", signed=True
@@ -29,7 +32,12 @@ def alone(resource_id: str, dsn: str) -> Iterator[None]:
             if not _locked(cursor, number):
                 raise LoadError("interrupted")
         connection.commit()
-        yield
+
+        def require() -> None:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(db.query("session_lives"))
+
+        yield require
 
 
 def _locked(cursor: Any, number: int) -> bool:

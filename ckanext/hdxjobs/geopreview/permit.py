@@ -12,7 +12,7 @@ import hmac
 #: Request header that carries it: unlike URLs, headers are not written to access logs.
 HEADER = "X-Hdxjobs-Permit"
 
-#: Seconds that a permit lasts, and that the clocks of worker and web server may differ.
+#: Seconds that a permit lasts, by the clock that worker and web server share.
 LIFETIME_S = 600
 
 

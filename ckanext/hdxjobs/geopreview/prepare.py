@@ -137,9 +137,14 @@ class _Preparation:
         with self._connection, self._connection.cursor() as cursor:
             cursor.execute(db.query("prepare_unlock"), {"table_name": self._name})
 
-    def _check(self, cursor: Any) -> None:
-        """Go on only while this generation is served."""
-        cursor.execute(db.query("still_served"), {"table_name": self._name})
+    def _check(self, cursor: Any, *, keep: bool = False) -> None:
+        """Go on only while this generation is served.
+
+        :param keep: tables are made beside the layer's own: it is not dropped before they are there
+        """
+        cursor.execute(
+            db.query("still_served_and_kept" if keep else "still_served"), {"table_name": self._name}
+        )
         if not (cursor.fetchone() or (False,))[0]:
             raise Superseded(self._name)
 
@@ -164,6 +169,7 @@ class _Preparation:
     def _make(self, hands: Hands, boxes: Boxes, properties: str) -> Prepared:
         with hands.transaction():
             hands.cursors[0].execute(db.query("lock_timeout"))
+            self._check(hands.cursors[0], keep=True)
             hands.cursors[0].execute(db.query("prepared_tables", stored=self._stored, pieces=self._pieces))
             for cursor in hands.cursors:
                 cursor.execute(db.query("work_tables"))
@@ -172,6 +178,7 @@ class _Preparation:
         with self._connection:
             parts = self._fetch(hands.cursors[0], boxes, walk)
         with self._connection:
+            self._check(hands.cursors[0], keep=True)
             Sketches(self._name).store(hands.cursors[0], boxes, parts)
         most = 2 * self._budget.rows
         oven = Oven(hands, self._table, self._stored, self._pieces, boxes, properties, most)

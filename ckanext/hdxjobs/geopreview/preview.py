@@ -107,6 +107,12 @@ def write(statement: sa.Update) -> int:
         return int(connection.execute(statement).rowcount)
 
 
+def now_s() -> float:
+    """Seconds since 1970 by the database's clock, which workers and web servers share."""
+    with engine().connect() as connection:
+        return float(connection.execute(sa.select(sa.extract("epoch", CLOCK))).scalar_one())
+
+
 def blank() -> dict[str, Any]:
     """The values of a run that has not begun."""
     moments = ("started_at", "heartbeat_at", "finished_at", "next_at", "retired_at", "rung_at")

@@ -263,6 +263,7 @@ def _drop(connection: extensions.connection, table_names: Sequence[str]) -> int:
         try:
             with connection, connection.cursor() as cursor:
                 cursor.execute(db.query("lock_timeout"))
+                cursor.execute(db.query("keep_out"), {"table_name": name})
                 for each in (
                     rules.stored_name(name),
                     rules.pieces_name(name),

@@ -40,6 +40,7 @@ class Pulse:
         self._phase: str | None = None
         self._progress: Progress | None = None
         self._watched: Callable[[], Progress | None] = lambda: None
+        self._require: Callable[[], None] = lambda: None
         self._overtaken = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="hdxjobs-pulse", daemon=True)
@@ -54,6 +55,10 @@ class Pulse:
         self._stop.set()
         self._thread.join()
 
+    def requires(self, condition: Callable[[], None]) -> None:
+        """Asked before each step, which is not begun if it raises."""
+        self._require = condition
+
     @contextmanager
     def phase(self, phase: Phase, watched: Callable[[], Progress | None] = lambda: None) -> Iterator[None]:
         """Do one step; its time, and its bytes or features, go to the log when it ends, well or not.
@@ -63,6 +68,7 @@ class Pulse:
         self._phase, self._progress, self._watched = phase.value, None, watched
         self._beat()
         self._check()
+        self._require()
         started = time.monotonic()
         try:
             yield

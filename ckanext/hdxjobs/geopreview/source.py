@@ -7,7 +7,6 @@ too.  Only what a storage plugin keeps and nobody but the site can give out is a
 
 from __future__ import annotations
 
-import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +15,7 @@ from ckan import model
 
 from ckanext.hdxjobs import config
 from ckanext.hdxjobs.errors import FetchError
-from ckanext.hdxjobs.geopreview import permit, rules, storages
+from ckanext.hdxjobs.geopreview import permit, preview, rules, storages
 from ckanext.hdxjobs.geopreview.values import Link, Source
 
 
@@ -54,5 +53,5 @@ def _link(resource: Any) -> Link:
 def _through_the_site(resource_id: str, site: config.SiteSettings) -> Link:
     # The path alone, so that nothing a publisher wrote is part of a URL that may lead anywhere.
     path = urlsplit(tk.url_for("hdxjobs.upload", resource_id=resource_id, locale="default")).path
-    headers = {permit.HEADER: permit.issue(resource_id, secret=site.secret, now_s=time.time())}
+    headers = {permit.HEADER: permit.issue(resource_id, secret=site.secret, now_s=preview.now_s())}
     return Link(site.base_url + path, is_own=True, headers=headers)

@@ -228,6 +228,10 @@ FROM hdxjobs.tile_v3(%(layer_id)s, %(version)s, %(z)s, %(x)s, %(y)s, %(options)s
 -- name: try_import_lock
 SELECT pg_try_advisory_lock(%(number)s);
 
+-- name: session_lives
+-- A session's locks last as long as it does.
+SELECT true;
+
 -- name: newest_generation
 SELECT greatest(
     (SELECT max(l.generation) FROM hdxjobs.layer AS l WHERE l.resource_id = %(resource_id)s),
@@ -249,6 +253,21 @@ SELECT l.published_at IS NOT NULL AND l.retired_at IS NULL AND r.tombstone_gen <
 FROM hdxjobs.layer AS l
 INNER JOIN hdxjobs.resource AS r ON l.resource_id = r.resource_id
 WHERE l.table_name = %(table_name)s;
+
+-- name: still_served_and_kept
+-- Whoever drops the layer waits until this transaction ends, and then sees its tables.
+SELECT l.published_at IS NOT NULL AND l.retired_at IS NULL AND r.tombstone_gen < l.generation
+FROM hdxjobs.layer AS l
+INNER JOIN hdxjobs.resource AS r ON l.resource_id = r.resource_id
+WHERE l.table_name = %(table_name)s
+FOR KEY SHARE OF l;
+
+-- name: keep_out
+-- Nobody makes a table beside this one any more.
+SELECT true
+FROM hdxjobs.layer
+WHERE table_name = %(table_name)s
+FOR UPDATE;
 
 -- name: was_prepared
 SELECT tiles, pieces, maxzoom, capped_zoom
