@@ -105,6 +105,10 @@ def connection() -> redis.Redis:
 
 @functools.lru_cache(maxsize=4)
 def _client(url: str, timeout_s: float) -> redis.Redis:
+    return _new_client(url, timeout_s)
+
+
+def _new_client(url: str, timeout_s: float) -> redis.Redis:
     return redis.Redis.from_url(
         url,
         socket_timeout=timeout_s,
@@ -213,9 +217,12 @@ def look(queue: str) -> QueueState:
 
     :raises redis.RedisError: Redis does not answer
     """
-    asked = rq.Queue(add_queue_name_prefix(queue), connection=connection())
-    workers = [_worker(worker) for worker in rq.Worker.all(queue=asked)]
-    return QueueState(asked.count, tuple(sorted(workers, key=lambda worker: (worker.host, worker.pid))))
+    # RQ gives the pool that it finds workers with a time-out of its own, of minutes: not the one that saves use.
+    with _new_client(config.redis_url(), config.redis_timeout_s()) as client:
+        asked = rq.Queue(add_queue_name_prefix(queue), connection=client)
+        waiting = asked.count
+        workers = [_worker(worker) for worker in rq.Worker.all(queue=asked)]
+    return QueueState(waiting, tuple(sorted(workers, key=lambda worker: (worker.host, worker.pid))))
 
 
 def _worker(worker: BaseWorker) -> Worker:
