@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +18,8 @@ from click.testing import CliRunner
 
 from ckanext.hdxjobs import cli, config, queues
 from ckanext.hdxjobs.errors import LoadError
-from ckanext.hdxjobs.geopreview import attempt, probes, survey, sweep
+from ckanext.hdxjobs.geopreview import attempt, probes, survey, sweep, tether
+from ckanext.hdxjobs.geopreview.job import run_preview
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine
 from ckanext.hdxjobs.geopreview.probes import Finding
 
@@ -58,7 +61,7 @@ def test_a_site_in_order_has_no_fault(worker: rq.Worker) -> None:
 
 
 def test_a_queue_tells_its_length_and_its_workers(resource: dict[str, Any], worker: rq.Worker) -> None:
-    assert found()["geo_q"].detail.startswith("1 jobs wait, 1 workers, seen 0:00:0")
+    assert found()["geo_q"].detail.startswith("1 job waits, 1 worker, seen 0:00:0")
 
 
 @pytest.mark.parametrize("queue", ["geo_q", "analytics_q"])
@@ -66,6 +69,19 @@ def test_a_queue_without_a_worker_is_a_fault_that_says_what_to_run(site: None, q
     finding = found()[queue]
     assert not finding.ok
     assert f"ckan jobs worker {queue}" in finding.detail
+
+
+def test_a_worker_that_an_emptied_redis_forgot_is_seen_again_from_its_next_job_on(
+    worker: rq.Worker, monkeypatch: Any
+) -> None:
+    with redis.Redis.from_url(config.redis_url()) as client:
+        client.flushdb()
+    forgotten = queues.look(queues.GEO).workers
+    job = SimpleNamespace(worker_name=worker.name, origin=add_queue_name_prefix(queues.GEO))
+    monkeypatch.setattr(rq, "get_current_job", lambda: job)
+    monkeypatch.setattr(tether, "die_with_worker", lambda: True)
+    run_preview("nobody", 1)
+    assert (forgotten, [seen.pid for seen in queues.look(queues.GEO).workers]) == ((), [os.getppid()])
 
 
 def test_after_a_look_at_the_workers_a_frozen_redis_keeps_nobody_waiting(worker: rq.Worker) -> None:
