@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
+import socket
 import time
 import uuid
 from collections.abc import Sequence
@@ -21,6 +23,7 @@ from ckan.lib.jobs import add_queue_name_prefix
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rq.worker import BaseWorker
+from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
 from ckanext.hdxjobs import config
 
@@ -105,6 +108,10 @@ def connection() -> redis.Redis:
 
 @functools.lru_cache(maxsize=4)
 def _client(url: str, timeout_s: float) -> redis.Redis:
+    return _new_client(url, timeout_s)
+
+
+def _new_client(url: str, timeout_s: float) -> redis.Redis:
     return redis.Redis.from_url(
         url,
         socket_timeout=timeout_s,
@@ -213,9 +220,12 @@ def look(queue: str) -> QueueState:
 
     :raises redis.RedisError: Redis does not answer
     """
-    asked = rq.Queue(add_queue_name_prefix(queue), connection=connection())
-    workers = [_worker(worker) for worker in rq.Worker.all(queue=asked)]
-    return QueueState(asked.count, tuple(sorted(workers, key=lambda worker: (worker.host, worker.pid))))
+    # RQ gives the pool that it finds workers with a time-out of its own, of minutes: not the one that saves use.
+    with _new_client(config.redis_url(), config.redis_timeout_s()) as client:
+        asked = rq.Queue(add_queue_name_prefix(queue), connection=client)
+        waiting = asked.count
+        workers = [_worker(worker) for worker in rq.Worker.all(queue=asked)]
+    return QueueState(waiting, tuple(sorted(workers, key=lambda worker: (worker.host, worker.pid))))
 
 
 def _worker(worker: BaseWorker) -> Worker:
@@ -227,6 +237,22 @@ def _worker(worker: BaseWorker) -> Worker:
     return Worker(
         worker.hostname or "?", worker.pid or 0, str(getattr(state, "value", state)), max(seen_s, 0.0)
     )
+
+
+def sign_in() -> None:
+    """Enter this job's worker in RQ's lists, which it enters once: a Redis that was emptied since knows none."""
+    job = rq.get_current_job()
+    if job is None or job.worker_name is None:
+        return
+    key = rq.Worker.redis_worker_namespace_prefix + job.worker_name
+    try:
+        client = connection()
+        if client.sadd(WORKERS_BY_QUEUE_KEY % job.origin, key):
+            client.sadd(REDIS_WORKER_KEYS, key)
+            who = {"queues": job.origin, "hostname": socket.gethostname(), "pid": os.getppid()}
+            client.hset(key, mapping=who)
+    except (redis.RedisError, OSError):
+        log.debug("Redis does not answer; this worker is seen once it does")
 
 
 def note(what: str) -> None:

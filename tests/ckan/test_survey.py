@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import redis
 import rq
 import sqlalchemy as sa
 from ckan import model
 from ckan.lib.jobs import add_queue_name_prefix
 from click.testing import CliRunner
 
-from ckanext.hdxjobs import cli, queues
+from ckanext.hdxjobs import cli, config, queues
 from ckanext.hdxjobs.errors import LoadError
-from ckanext.hdxjobs.geopreview import attempt, probes, survey, sweep
+from ckanext.hdxjobs.geopreview import attempt, probes, survey, sweep, tether
+from ckanext.hdxjobs.geopreview.job import run_preview
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine
 from ckanext.hdxjobs.geopreview.probes import Finding
 
@@ -34,7 +38,7 @@ def resource(dataset: dict[str, Any], call: Call) -> dict[str, Any]:
 def worker(site: None) -> Iterator[rq.Worker]:
     """A worker of both queues, that does nothing."""
     names = [add_queue_name_prefix(name) for name in (queues.GEO, queues.ANALYTICS)]
-    made = rq.Worker(names, connection=queues.connection())
+    made = rq.Worker(names, connection=redis.Redis.from_url(config.redis_url()))
     made.register_birth()
     yield made
     made.register_death()
@@ -57,7 +61,7 @@ def test_a_site_in_order_has_no_fault(worker: rq.Worker) -> None:
 
 
 def test_a_queue_tells_its_length_and_its_workers(resource: dict[str, Any], worker: rq.Worker) -> None:
-    assert found()["geo_q"].detail.startswith("1 jobs wait, 1 workers, seen 0:00:0")
+    assert found()["geo_q"].detail.startswith("1 job waits, 1 worker, seen 0:00:0")
 
 
 @pytest.mark.parametrize("queue", ["geo_q", "analytics_q"])
@@ -65,6 +69,32 @@ def test_a_queue_without_a_worker_is_a_fault_that_says_what_to_run(site: None, q
     finding = found()[queue]
     assert not finding.ok
     assert f"ckan jobs worker {queue}" in finding.detail
+
+
+def test_a_worker_that_an_emptied_redis_forgot_is_seen_again_from_its_next_job_on(
+    worker: rq.Worker, monkeypatch: Any
+) -> None:
+    with redis.Redis.from_url(config.redis_url()) as client:
+        client.flushdb()
+    forgotten = queues.look(queues.GEO).workers
+    job = SimpleNamespace(worker_name=worker.name, origin=add_queue_name_prefix(queues.GEO))
+    monkeypatch.setattr(rq, "get_current_job", lambda: job)
+    monkeypatch.setattr(tether, "die_with_worker", lambda: True)
+    run_preview("nobody", 1)
+    assert (forgotten, [seen.pid for seen in queues.look(queues.GEO).workers]) == ((), [os.getppid()])
+
+
+def test_after_a_look_at_the_workers_a_frozen_redis_keeps_nobody_waiting(worker: rq.Worker) -> None:
+    """RQ gives its own time-out, of minutes, to any connection that it finds workers with."""
+    queues.look(queues.GEO)
+    pool = queues.connection().connection_pool
+    of_another_thread = pool.get_connection()
+    with redis.Redis.from_url(config.redis_url()) as other:
+        other.client_pause(1000)
+        with pytest.raises(redis.TimeoutError):
+            queues.noted_s("anything")
+        other.ping()
+    pool.release(of_another_thread)
 
 
 def test_a_queue_that_is_switched_off_needs_no_worker(site: None, ckan_config: Any) -> None:

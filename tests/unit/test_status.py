@@ -184,3 +184,16 @@ def test_a_warning_of_an_older_release_shows_no_braces() -> None:
     notice = {"code": "columns-dropped", "layer": "Towns", "count": 2}
     (warning,) = tell(notices=[notice])["warnings"]
     assert "{" not in warning
+
+
+def test_an_error_that_only_a_newer_release_knows_is_told_as_unexpected() -> None:
+    told = tell(state="failed", error_code="of-tomorrow", error_class="LoadError", layers=[])
+    assert told["message"] == FAILURES["internal"].message
+    assert (told["error"]["code"], told["error"]["retryable"]) == ("of-tomorrow", False)
+
+
+def test_notices_steps_and_measures_that_only_a_newer_release_knows_are_left_out() -> None:
+    running = {"progress_done": 1, "progress_total": 2, "progress_unit": "parsecs"}
+    told = tell(state="running", phase="of-tomorrow", notices=[{"code": "of-tomorrow"}], **running)
+    assert (told["message"], told["warnings"]) == ("The map preview is being made.", [])
+    assert answer.measure(told["progress_detail"], ENGLISH) == ""

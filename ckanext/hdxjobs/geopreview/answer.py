@@ -8,7 +8,7 @@ from typing import Any
 
 from ckanext.hdxjobs.errors import FAILURES, N_, NOTICES
 from ckanext.hdxjobs.geopreview.values import Phase, State, TileSet
-from ckanext.hdxjobs.messages import Language
+from ckanext.hdxjobs.messages import Failure, Language
 
 _STATE_TEXTS = {
     State.QUEUED: N_("The map preview is waiting for a free worker."),
@@ -17,7 +17,7 @@ _STATE_TEXTS = {
     State.DELETED: N_("The map preview was removed."),
 }
 
-_PHASE_TEXTS = {
+_PHASE_TEXTS: dict[str, str] = {
     Phase.FETCH: N_("The file is being fetched."),
     Phase.DETECT: N_("The file is being examined."),
     Phase.LOAD: N_("The data is being loaded."),
@@ -52,7 +52,11 @@ def from_row(
         "generation": row["generation"],
         "message": _message(row, language),
         "error": _error(row, language),
-        "warnings": [language.say(NOTICES[notice["code"]].message, notice) for notice in row["notices"]],
+        "warnings": [
+            language.say(NOTICES[notice["code"]].message, notice)
+            for notice in row["notices"]
+            if notice["code"] in NOTICES
+        ],
         "queued_at": _utc(row["queued_at"]),
         "started_at": _utc(row["started_at"]),
         "finished_at": _utc(row["finished_at"]),
@@ -89,7 +93,7 @@ def measure(detail: Mapping[str, Any] | None, language: Language) -> str:
 
     :param detail: ``progress_detail`` of an answer
     """
-    if detail is None:
+    if detail is None or detail["unit"] not in _MEASURES:
         return ""
     done, total, unit = detail["done"], detail["total"], ""
     if detail["unit"] == "bytes":
@@ -134,9 +138,9 @@ def _layer(layer: Mapping[Any, Any], tilejson_url: Callable[[str], str]) -> dict
 def _message(row: Mapping[Any, Any], language: Language) -> str:
     state = State(row["state"])
     if row["error_code"]:
-        return language.say(FAILURES[row["error_code"]].message, row["error_params"] or {})
-    if state is State.RUNNING and row["phase"]:
-        return language.translate(_PHASE_TEXTS[Phase(row["phase"])])
+        return language.say(_failure(row["error_code"]).message, row["error_params"] or {})
+    if state is State.RUNNING and row["phase"] in _PHASE_TEXTS:
+        return language.translate(_PHASE_TEXTS[row["phase"]])
     return language.translate(_STATE_TEXTS[state])
 
 
@@ -149,14 +153,19 @@ def _progress_detail(row: Mapping[Any, Any]) -> dict[str, Any] | None:
 def _error(row: Mapping[Any, Any], language: Language) -> dict[str, Any] | None:
     if not row["error_code"]:
         return None
-    failure = FAILURES[row["error_code"]]
+    failure = _failure(row["error_code"])
     return {
-        "code": failure.code,
+        "code": row["error_code"],
         "class": row["error_class"],
         "kind": failure.kind,
         "advice": language.translate(failure.advice),
         "retryable": failure.retryable,
     }
+
+
+def _failure(code: str) -> Failure:
+    """What is told of an error; one that only a newer release's worker knows is as good as unexpected."""
+    return FAILURES.get(code, FAILURES["internal"])
 
 
 def _utc(moment: datetime | None) -> str | None:

@@ -30,16 +30,31 @@ def run() -> list[Finding]:
     return [finding for part, probe in PROBES.items() for finding in _heard(part, probe)]
 
 
+def faults() -> list[Finding]:
+    """What is out of order, for a page that asks every few seconds: of the probes that are quick on any site."""
+    quick = ((part, probe) for part, probe in PROBES.items() if part not in SLOW)
+    return [finding for part, probe in quick for finding in _heard(part, probe) if not finding.ok]
+
+
 def _heard(part: str, probe: Callable[[], Iterable[Finding]]) -> list[Finding]:
     try:
         return list(probe())
     except redis.RedisError as error:
-        return [Finding(part, ok=False, detail=f"Redis does not answer: {type(error).__name__}")]
+        return [Finding(part, ok=False, detail=_without_redis(part, type(error).__name__))]
     except sa.exc.SQLAlchemyError as error:
         detail = record.MIGRATE if needs_migration(error) else f"CKAN's database: {type(error).__name__}"
         return [Finding(part, ok=False, detail=detail)]
     except (PreviewError, OSError) as error:
         return [Finding(part, ok=False, detail=str(error))]
+
+
+def _without_redis(part: str, reason: str) -> str:
+    if part != "Redis":
+        return f"nobody knows: Redis does not answer ({reason})"
+    return (
+        f"does not answer ({reason}); start it, or correct ckan.redis.url. What is saved meanwhile is kept, and "
+        "queued by the sweep once Redis is back"
+    )
 
 
 def _map_database() -> Iterable[Finding]:
@@ -74,17 +89,19 @@ def _queue(name: str, *, needed: bool) -> Finding:
     seen = queues.look(name)
     if seen.workers:
         lately_s = min(worker.seen_s for worker in seen.workers)
-        workers = f"{len(seen.workers)} workers, seen {_duration(lately_s)} ago"
+        number = "1 worker" if len(seen.workers) == 1 else f"{len(seen.workers)} workers"
+        workers = f"{number}, seen {_duration(lately_s)} ago"
     else:
         workers = f"no worker; run: ckan jobs worker {name}" if needed else "no worker, and none is needed"
-    return Finding(name, ok=bool(seen.workers) or not needed, detail=f"{seen.waiting} jobs wait, {workers}")
+    jobs = "1 job waits" if seen.waiting == 1 else f"{seen.waiting} jobs wait"
+    return Finding(name, ok=bool(seen.workers) or not needed, detail=f"{jobs}, {workers}")
 
 
 def _sweep() -> Iterable[Finding]:
     ago_s = queues.noted_s(sweep.SWEPT)
-    ran = "not since Redis was started" if ago_s is None else f"{_duration(ago_s)} ago"
+    ran = "none that Redis knows of" if ago_s is None else f"{_duration(ago_s)} ago"
     late = ago_s is None or ago_s > UNSWEPT_S
-    advice = "; run each minute: ckan hdxjobs sweep" if late else ""
+    advice = "; run each minute: ckan hdxjobs sweep (its output tells if it cannot finish)" if late else ""
     yield Finding("last sweep", ok=not late, detail=ran + advice)
 
 
@@ -120,3 +137,5 @@ PROBES: dict[str, Callable[[], Iterable[Finding]]] = {
     "orphans": _orphans,
     "disk": _disks,
 }
+#: They read all that there is.
+SLOW = frozenset({"orphans"})
