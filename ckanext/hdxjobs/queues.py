@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Any
 
 import redis
 import rq
@@ -249,7 +250,11 @@ def sign_in() -> None:
         client = connection()
         if client.sadd(WORKERS_BY_QUEUE_KEY % job.origin, key):
             client.sadd(REDIS_WORKER_KEYS, key)
-            who = {"queues": job.origin, "hostname": socket.gethostname(), "pid": os.getppid()}
+            who: dict[Any, Any] = {
+                "queues": job.origin,
+                "hostname": socket.gethostname(),
+                "pid": os.getppid(),
+            }
             client.hset(key, mapping=who)
     except (redis.RedisError, OSError):
         log.debug("Redis does not answer; this worker is seen once it does")

@@ -447,7 +447,7 @@ def test_what_was_deleted_is_not_prepared(published, geo, resource_id):
 )
 def test_what_is_deleted_before_it_has_its_tables_gets_none(published, geo, monkeypatch, moment):
     place, name = moment
-    (tile_set,) = published(geojson(feature(star(60_000))), resource_id=f"deleted-before{name}")
+    (tile_set,) = published(geojson(feature(star(60_000))))
     step = getattr(place, name)
 
     def deleted(*words, **options):
@@ -463,7 +463,7 @@ def test_what_is_deleted_before_it_has_its_tables_gets_none(published, geo, monk
 
 
 def test_who_drops_a_layer_waits_for_the_tables_that_are_made_beside_it(published, geo):
-    (tile_set,) = published(crowd(500), resource_id="deleted-amid")
+    (tile_set,) = published(crowd(500))
     name = rules.table_name(tile_set.layer_id, 1)
     beside = {"stored": rules.stored_name(name), "pieces": rules.pieces_name(name)}
     maker = psycopg2.connect(geo.loader)
