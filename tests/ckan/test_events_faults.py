@@ -25,7 +25,7 @@ def fake():
 
 
 @pytest.fixture
-def portal(site, fake, tmp_path):
+def portal(events, fake, tmp_path):
     fake.reset()
     made = Site(tmp_path, fake, base_ini=Path(os.environ["HDXJOBS_TEST_INI"]))
     made.token = factories.SysadminWithToken()["token"]
