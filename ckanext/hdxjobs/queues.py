@@ -249,8 +249,15 @@ def sign_in() -> None:
         client = connection()
         if client.sadd(WORKERS_BY_QUEUE_KEY % job.origin, key):
             client.sadd(REDIS_WORKER_KEYS, key)
-            who = {"queues": job.origin, "hostname": socket.gethostname(), "pid": os.getppid()}
-            client.hset(key, mapping=who)
+            who: list[str | int] = [
+                "queues",
+                job.origin,
+                "hostname",
+                socket.gethostname(),
+                "pid",
+                os.getppid(),
+            ]
+            client.hset(key, items=who)
     except (redis.RedisError, OSError):
         log.debug("Redis does not answer; this worker is seen once it does")
 
