@@ -99,7 +99,7 @@ def init_db(admin_url: str | None) -> None:
     "--all", "everything", is_flag=True, help="All resources of the site whose format may be geodata."
 )
 @click.option("--failed", is_flag=True, help="All whose preview failed.")
-@click.option("--code", help="All whose preview ended with this error, such as too-slow.")
+@click.option("--code", help="All with this error, such as too-slow, tried again by themselves or not.")
 @click.option("--force", is_flag=True, help="Also those whose file was tried before.")
 def submit(names: tuple[str, ...], everything: bool, failed: bool, code: str | None, force: bool) -> None:
     """Ask for the previews of resources or of whole datasets."""
