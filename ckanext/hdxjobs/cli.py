@@ -53,7 +53,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except PreviewError as error:
-            raise click.ClickException(_explained(error)) from error
+            raise click.ClickException(db.explained(error)) from error
         except psycopg2.errors.UndefinedTable as error:
             raise click.ClickException(record.MIGRATE) from error
         except sa.exc.ProgrammingError as error:
@@ -99,7 +99,7 @@ def init_db(admin_url: str | None) -> None:
     "--all", "everything", is_flag=True, help="All resources of the site whose format may be geodata."
 )
 @click.option("--failed", is_flag=True, help="All whose preview failed.")
-@click.option("--code", help="All whose preview ended with this error, such as too-slow.")
+@click.option("--code", help="All with this error, such as too-slow, tried again by themselves or not.")
 @click.option("--force", is_flag=True, help="Also those whose file was tried before.")
 def submit(names: tuple[str, ...], everything: bool, failed: bool, code: str | None, force: bool) -> None:
     """Ask for the previews of resources or of whole datasets."""
@@ -189,9 +189,9 @@ def sweep_(every_s: int | None) -> None:
             try:
                 _report(round_(), quiet=True)
             except PreviewError as error:
-                click.echo(f"This round was cut short. {_explained(error)}", err=True)
+                click.echo(f"This round was cut short. {db.explained(error)}", err=True)
             except (sa.exc.SQLAlchemyError, psycopg2.Error, OSError) as error:
-                click.echo(f"This round was cut short: {type(error).__name__}", err=True)
+                click.echo(f"This round was cut short. {_first_line(error)}", err=True)
             finally:
                 model.Session.remove()
         stop.wait(every_s)
@@ -230,10 +230,10 @@ def _report(swept: sweep.Swept | analytics.Swept, *, quiet: bool = False) -> Non
         click.echo(", ".join(f"{words[what]}: {count}" for what, count in counts.items()))
 
 
-def _explained(error: PreviewError) -> str:
-    """What is wrong with the map database, and where to look."""
-    why = db.reason(error.__cause__ or error)
-    return f"{error} {why} (setting ckanext.hdxjobs.postgis.url)"
+def _first_line(error: Exception) -> str:
+    """What a database or the system says, without the statement."""
+    said = str(getattr(error, "orig", error)).strip()
+    return said.partition("\n")[0] or type(error).__name__
 
 
 def _row(resource_id: str) -> record.Row:

@@ -106,7 +106,9 @@ def _previews() -> Iterator[Metric]:
         at_work[phase or _BEGINNING] = count
     yield _gauge("hdxjobs_previews_running", "Previews that workers make, by phase.", at_work, "phase")
     failed = GaugeMetricFamily(
-        "hdxjobs_previews_failed", "Previews that ended with an error.", labels=["code", "state"]
+        "hdxjobs_previews_failed",
+        "Previews that ended with an error, or are tried again after one.",
+        labels=["code", "state"],
     )
     for one in backlog.failures():
         failed.add_metric([one.code, one.state], one.count)

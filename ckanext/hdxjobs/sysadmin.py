@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -11,19 +12,21 @@ import ckan.plugins.toolkit as tk
 import psycopg2
 import redis
 import sqlalchemy as sa
+from flask_babel import format_timedelta
 
 from ckanext.hdxjobs import config, queues, replies
 from ckanext.hdxjobs.analytics import capture, report
 from ckanext.hdxjobs.errors import FAILURES
-from ckanext.hdxjobs.geopreview import backlog, demand, footfall, record, sweep
+from ckanext.hdxjobs.geopreview import backlog, demand, footfall, record, survey, sweep
 from ckanext.hdxjobs.geopreview.preview import needs_migration
 
 #: Days that the pages about tiles look back.
 DAYS = 7
 #: Layers on the page; the shell tells of all.
 LAYERS = 50
-#: Previews under way on the page.
+#: Previews under way on the page, and those with one error on theirs.
 RUNNING = 50
+FAILED = 100
 #: Seconds that one press of a button may take.
 RETRY_S = 10.0
 
@@ -35,7 +38,8 @@ def events_page() -> Any:
         shown, trouble = report.make(config.analytics_settings()), None
     except psycopg2.Error as error:
         shown, trouble = None, capture.describe(error)
-    return tk.render("admin/hdxjobs_events.html", {"report": shown, "trouble": trouble})
+    shown_as = {"report": shown, "trouble": trouble, "duration": _duration}
+    return tk.render("admin/hdxjobs_events.html", shown_as)
 
 
 def tiles_page() -> Any:
@@ -56,24 +60,29 @@ def jobs_page() -> Any:
         shown, trouble = _jobs(), None
     except sa.exc.SQLAlchemyError as error:
         shown, trouble = None, record.MIGRATE if needs_migration(error) else type(error).__name__
-    return tk.render("admin/hdxjobs_jobs.html", {"report": shown, "trouble": trouble})
+    shown_as = {"report": shown, "trouble": trouble, "duration": _duration}
+    return tk.render("admin/hdxjobs_jobs.html", shown_as)
 
 
 def _jobs() -> dict[str, Any]:
-    waiting = backlog.queue(silent_s=sweep.SILENT_S)
-    language = record.visitors_language()
     return {
+        "faults": survey.faults(),
+        "swept_s": _swept_s(),
         "queues": [_queue(name) for name in (queues.GEO, queues.ANALYTICS)],
         "counts": {state.value: count for state, count in backlog.counts().items()},
-        "queue": waiting,
-        "oldest": timedelta(seconds=int(waiting.oldest_s or 0)),
+        "queue": backlog.queue(silent_s=sweep.SILENT_S),
         "running": backlog.running(limit=RUNNING),
         "silent_s": sweep.SILENT_S,
-        "failures": [
-            asdict(one) | {"message": language.say(FAILURES[one.code].message, {})}
-            for one in backlog.failures()
-        ],
+        "failures": [asdict(one) | {"message": _message(one.code, {})} for one in backlog.failures()],
     }
+
+
+def _swept_s() -> float | None:
+    """Since the last sweep; None when nobody knows."""
+    try:
+        return queues.noted_s(sweep.SWEPT)
+    except (redis.RedisError, OSError):
+        return None
 
 
 def _queue(name: str) -> dict[str, Any]:
@@ -81,6 +90,31 @@ def _queue(name: str) -> dict[str, Any]:
         return {"name": name, "look": queues.look(name), "trouble": None}
     except (redis.RedisError, OSError) as error:
         return {"name": name, "look": None, "trouble": type(error).__name__}
+
+
+def _message(code: str, params: Mapping[str, Any]) -> str:
+    """What publishers read; "" for an error of another release."""
+    failure = FAILURES.get(code)
+    return record.visitors_language().say(failure.message, params) if failure else ""
+
+
+def _duration(seconds: float) -> str:
+    """In words, in the visitor's language: "3 minutes"."""
+    return format_timedelta(timedelta(seconds=int(seconds)))
+
+
+def failed_page(code: str) -> Any:
+    """The previews with one error, and what their publishers read."""
+    _sysadmins_only()
+    counts = [one.count for one in backlog.failures() if one.code == code]
+    if not counts and code not in FAILURES:
+        return tk.abort(404, tk._("There is no such error"))
+    failed = [
+        asdict(one) | {"message": _message(code, one.params or {})}
+        for one in backlog.with_error(code, limit=FAILED)
+    ]
+    more = max(0, sum(counts) - len(failed))
+    return tk.render("admin/hdxjobs_failed.html", {"code": code, "failed": failed, "more": more})
 
 
 def retry_failed(code: str) -> Any:

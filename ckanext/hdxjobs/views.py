@@ -102,6 +102,7 @@ def _add_metrics(state: Any) -> None:
 
 for path, page in {
     "hdxjobs-jobs": sysadmin.jobs_page,
+    "hdxjobs-jobs/error/<code>": sysadmin.failed_page,
     "hdxjobs-events": sysadmin.events_page,
     "hdxjobs-tiles": sysadmin.tiles_page,
     "hdxjobs-tiles/<layer_id>": sysadmin.layer_tiles_page,

@@ -48,8 +48,10 @@ def test_the_map_database_says_its_version(geo):
     assert "PostGIS 3" in finding.detail
 
 
-def test_a_database_that_is_away_is_a_fault():
-    assert not probes.map_database("postgresql://x@127.0.0.1:1/x").ok
+def test_a_database_that_is_away_is_a_fault_that_says_why():
+    finding = probes.map_database("postgresql://x@127.0.0.1:1/x")
+    assert not finding.ok
+    assert "Connection refused (setting ckanext.hdxjobs.postgis.url)" in finding.detail
 
 
 def test_an_old_schema_is_a_fault_that_says_what_to_run(geo):
@@ -65,6 +67,14 @@ def _as_loader(geo, statement):
     with connection, connection.cursor() as cursor:
         cursor.execute(statement)
     connection.close()
+
+
+def test_a_database_that_takes_no_data_is_a_fault(geo):
+    _as_loader(geo, "ALTER ROLE CURRENT_USER SET default_transaction_read_only = on")
+    finding = probes.map_database(geo.loader)
+    _as_loader(geo, "SET TRANSACTION READ WRITE; ALTER ROLE CURRENT_USER RESET default_transaction_read_only")
+    assert not finding.ok
+    assert "read-only" in finding.detail
 
 
 def test_a_tiles_role_that_makes_tiles_and_reads_nothing_is_in_order(geo):

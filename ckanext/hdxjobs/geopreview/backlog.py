@@ -14,8 +14,8 @@ from ckanext.hdxjobs.geopreview import dataset, hooks
 from ckanext.hdxjobs.geopreview.preview import CLOCK, PREVIEW, engine
 from ckanext.hdxjobs.geopreview.values import State
 
-#: States that end with an error code.
-_FAILED = (State.FAILED.value, State.UNSUPPORTED.value)
+#: States with an error code: two ends, and the one that is tried again by itself.
+_IN_ERROR = (State.FAILED.value, State.UNSUPPORTED.value, State.RETRYING.value)
 
 #: Since when a row waits for a worker; null when it does not: a retry has its time.
 _WAITS_SINCE = sa.case(
@@ -61,12 +61,33 @@ class Running:
 
 @dataclass(frozen=True)
 class Failures:
-    """Previews that ended with the same error."""
+    """Previews with the same error.
+
+    :ivar state: "failed" or "unsupported"; or "retrying": tried again by itself
+    :ivar newest_s: seconds since the last of them ended
+    :ivar next_s: seconds until the first of them is tried again
+    """
 
     code: str
     state: str
     count: int
-    newest: datetime
+    newest_s: float | None
+    next_s: float | None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """One preview with an error.
+
+    :ivar params: details of the error's message
+    :ivar since: when it ended, or was last begun
+    """
+
+    resource_id: str
+    package_id: str
+    resource_name: str
+    params: dict[str, Any] | None
+    since: datetime
 
 
 def counts() -> dict[State, int]:
@@ -112,12 +133,8 @@ def queue(*, silent_s: int) -> Queue:
 
 def running(*, limit: int) -> list[Running]:
     """What workers make now, the oldest first."""
-    resource = model.resource_table
     query = (
-        sa.select(
-            PREVIEW.c.resource_id,
-            PREVIEW.c.package_id,
-            sa.func.coalesce(resource.c.name, "").label("resource_name"),
+        _named(
             PREVIEW.c.generation,
             PREVIEW.c.attempt,
             PREVIEW.c.phase,
@@ -125,7 +142,6 @@ def running(*, limit: int) -> list[Running]:
             _seconds_since(PREVIEW.c.started_at).label("seconds"),
             _seconds_since(PREVIEW.c.heartbeat_at).label("silent_s"),
         )
-        .select_from(PREVIEW.outerjoin(resource, resource.c.id == PREVIEW.c.resource_id))
         .where(PREVIEW.c.state == State.RUNNING.value)
         .order_by(PREVIEW.c.started_at)
         .limit(limit)
@@ -135,15 +151,34 @@ def running(*, limit: int) -> list[Running]:
 
 
 def failures() -> list[Failures]:
-    """Failed and unsupported previews by error, the most frequent first."""
+    """Previews with an error by what it is, the most frequent first."""
     query = (
-        sa.select(PREVIEW.c.error_code, PREVIEW.c.state, sa.func.count(), sa.func.max(PREVIEW.c.finished_at))
-        .where(PREVIEW.c.state.in_(_FAILED), PREVIEW.c.error_code.is_not(None))
+        sa.select(
+            PREVIEW.c.error_code,
+            PREVIEW.c.state,
+            sa.func.count(),
+            _seconds_since(sa.func.max(PREVIEW.c.finished_at)),
+            -_seconds_since(sa.func.min(PREVIEW.c.next_at)),
+        )
+        .where(PREVIEW.c.state.in_(_IN_ERROR), PREVIEW.c.error_code.is_not(None))
         .group_by(PREVIEW.c.error_code, PREVIEW.c.state)
-        .order_by(sa.func.count().desc(), PREVIEW.c.error_code)
+        .order_by(sa.func.count().desc(), PREVIEW.c.error_code, PREVIEW.c.state)
     )
     with engine().connect() as connection:
         return [Failures(*row) for row in connection.execute(query)]
+
+
+def with_error(code: str, *, limit: int) -> list[Failed]:
+    """Previews with one error, the newest first."""
+    since = sa.func.coalesce(PREVIEW.c.finished_at, PREVIEW.c.started_at, PREVIEW.c.queued_at).label("since")
+    query = (
+        _named(PREVIEW.c.error_params.label("params"), since)
+        .where(PREVIEW.c.state.in_(_IN_ERROR), PREVIEW.c.error_code == code)
+        .order_by(since.desc())
+        .limit(limit)
+    )
+    with engine().connect() as connection:
+        return [Failed(**row) for row in connection.execute(query).mappings()]
 
 
 def resource_ids() -> set[str]:
@@ -155,11 +190,12 @@ def resource_ids() -> set[str]:
 def failed(code: str | None = None) -> list[str]:
     """The resources whose preview failed, the longest ago first.
 
-    :param code: only with this error; may be one of an unsupported file.  None: all failed ones
+    :param code: only with this error, also those of unsupported files and those that are tried again by
+        themselves.  None: all failed ones
     """
     which = PREVIEW.c.state == State.FAILED.value
     if code is not None:
-        which = sa.and_(PREVIEW.c.state.in_(_FAILED), PREVIEW.c.error_code == code)
+        which = sa.and_(PREVIEW.c.state.in_(_IN_ERROR), PREVIEW.c.error_code == code)
     query = sa.select(PREVIEW.c.resource_id).where(which)
     with engine().connect() as connection:
         return list(connection.execute(query.order_by(PREVIEW.c.finished_at)).scalars())
@@ -173,6 +209,19 @@ def ask_again(resource_ids: list[str]) -> Iterator[bool]:
             hooks.submit(resource, force=True)
         model.Session.commit()
         yield resource is not None
+
+
+def _named(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """Columns of the ledger, with what names the resource."""
+    resource = model.resource_table
+    names = (
+        PREVIEW.c.resource_id,
+        PREVIEW.c.package_id,
+        sa.func.coalesce(resource.c.name, "").label("resource_name"),
+    )
+    return sa.select(*names, *columns).select_from(
+        PREVIEW.outerjoin(resource, resource.c.id == PREVIEW.c.resource_id)
+    )
 
 
 def _seconds_since(moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

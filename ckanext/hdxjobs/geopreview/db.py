@@ -96,6 +96,11 @@ def reason(error: BaseException) -> str:
     return f"{line}; run: ckan hdxjobs init-db" if isinstance(error, NOT_SET_UP) else line
 
 
+def explained(error: PreviewError, *, setting: str = "url") -> str:
+    """What is wrong with the map database, and where to look, in one line for administrators."""
+    return f"{error} {reason(error.__cause__ or error)} (setting ckanext.hdxjobs.postgis.{setting})"
+
+
 def init(admin_dsn: str, *, loader_url: str, tiles_url: str) -> None:
     """Make extension, roles, schema and functions, or bring those of an older release up to date.
 

@@ -30,17 +30,21 @@ class Finding:
 
 
 def map_database(dsn: str) -> Finding:
-    """Whether it answers, and has the schema of this release."""
+    """Whether it answers, takes data, and has the schema of this release."""
     try:
-        version, postgis, schema = _first_row(dsn, "versions")
+        version, postgis, schema, read_only = _first_row(dsn, "versions")
     except PreviewError as error:
-        return Finding("map database", ok=False, detail=f"{error} Its log says why.")
+        return Finding("map database", ok=False, detail=db.explained(error))
     detail = f"PostgreSQL {version.split()[0]}, PostGIS {postgis}, schema {schema}"
     if schema is None or schema < db.SCHEMA_VERSION:
         detail += f" instead of {db.SCHEMA_VERSION}; run: ckan hdxjobs init-db"
     elif schema > db.SCHEMA_VERSION:
         detail += f", of a newer release; this one knows {db.SCHEMA_VERSION}: install that release here too"
-    return Finding("map database", ok=schema == db.SCHEMA_VERSION, detail=detail)
+    if read_only:
+        detail += (
+            ", read-only: maps are shown, none is made; make it writable, or name its primary in postgis.url"
+        )
+    return Finding("map database", ok=schema == db.SCHEMA_VERSION and not read_only, detail=detail)
 
 
 def tiles_role(dsn: str) -> Finding:
@@ -48,7 +52,7 @@ def tiles_role(dsn: str) -> Finding:
     try:
         role, runs, reads, owns = _first_row(dsn, "tiles_rights")
     except PreviewError as error:
-        return Finding("tiles role", ok=False, detail=f"{error} Its log says why.")
+        return Finding("tiles role", ok=False, detail=db.explained(error, setting="tiles_url"))
     if not runs:
         return Finding("tiles role", ok=False, detail=f"{role} may not make tiles; run: ckan hdxjobs init-db")
     if owns:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from ckanext.hdxjobs import config, queues
 from ckanext.hdxjobs.errors import PreviewError
-from ckanext.hdxjobs.geopreview import backlog, probes, publish, record, sweep, workplace
+from ckanext.hdxjobs.geopreview import backlog, db, probes, publish, record, sweep, workplace
 from ckanext.hdxjobs.geopreview.preview import needs_migration
 from ckanext.hdxjobs.geopreview.probes import Finding
 
@@ -44,7 +44,9 @@ def _heard(part: str, probe: Callable[[], Iterable[Finding]]) -> list[Finding]:
     except sa.exc.SQLAlchemyError as error:
         detail = record.MIGRATE if needs_migration(error) else f"CKAN's database: {type(error).__name__}"
         return [Finding(part, ok=False, detail=detail)]
-    except (PreviewError, OSError) as error:
+    except PreviewError as error:
+        return [Finding(part, ok=False, detail=db.explained(error))]
+    except OSError as error:
         return [Finding(part, ok=False, detail=str(error))]
 
 

@@ -26,7 +26,8 @@ ON CONFLICT (version) DO NOTHING;
 SELECT
     current_setting('server_version'),
     (SELECT e.extversion FROM pg_extension AS e WHERE e.extname = 'postgis'),
-    (SELECT max(v.version) FROM hdxjobs.schema_version AS v);
+    (SELECT max(v.version) FROM hdxjobs.schema_version AS v),
+    current_setting('transaction_read_only')::boolean;
 
 -- name: tiles_rights
 -- Who is this, may it make tiles, may it read the registry, and is that its own?
