@@ -80,15 +80,18 @@ def server() -> list[str]:
     ]
 
 
-def make_databases(ini: Path, names: dict[str, str]) -> None:
-    """Bring CKAN's database and the map database to the state that the code expects."""
+def make_databases(ini: Path, names: dict[str, str], *, port: int = PORTS.postgres) -> None:
+    """Bring CKAN's database and the map database to the state that the code expects.
+
+    :param port: of their server
+    """
     for name, owner in names.items():
-        postgres.make_database(name, owner=owner)
+        postgres.make_database(name, owner=owner, port=port)
     run(command("db", "init", ini=ini))
     run(command("db", "upgrade", "-p", "hdxjobs", ini=ini))
     geo = next(name for name, owner in names.items() if owner == postgres.LOADER)
     # In the environment, because every user of the machine can see a command line.
-    admin = {"HDXJOBS_ADMIN_URL": postgres.url(postgres.SUPERUSER, geo)}
+    admin = {"HDXJOBS_ADMIN_URL": postgres.url(postgres.SUPERUSER, geo, port=port)}
     run(command("hdxjobs", "init-db", ini=ini), env=os.environ | admin)
 
 
