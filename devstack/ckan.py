@@ -64,23 +64,24 @@ def server() -> list[str]:
     ]
 
 
-def make_databases(ini: Path, names: dict[str, str]) -> None:
+def make_databases(ini: Path, names: dict[str, str], *, port: int = PORTS.postgres) -> None:
     """Bring CKAN's database and the map database to the state that the code expects.
 
     :param names: both, in this order, with their owners
+    :param port: of their server
     """
     for name, owner in names.items():
-        postgres.make_database(name, owner=owner)
+        postgres.make_database(name, owner=owner, port=port)
     run(command("db", "init", ini=ini))
     run(command("db", "upgrade", "-p", "hdxjobs", ini=ini))
     _, geo = names
-    set_up_map(geo, ini=ini)
+    set_up_map(geo, ini=ini, port=port)
 
 
-def set_up_map(database: str, *, ini: Path) -> None:
+def set_up_map(database: str, *, ini: Path, port: int = PORTS.postgres) -> None:
     """Bring a map database to the state that the code expects."""
     # In the environment, because every user of the machine can see a command line.
-    admin = {"HDXJOBS_ADMIN_URL": postgres.url(postgres.SUPERUSER, database)}
+    admin = {"HDXJOBS_ADMIN_URL": postgres.url(postgres.SUPERUSER, database, port=port)}
     run(command("hdxjobs", "init-db", ini=ini), env=os.environ | admin)
 
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -89,10 +89,13 @@ class Site:
         lines = "".join(f"{key} = {value}\n" for key, value in options.items())
         self.ini.write_text(f"[app:main]\n{lines}\n{ckan.logging_of(base_ini)}")
 
-    def start(self, name: str, *command: str) -> None:
+    def start(self, name: str, *command: str, cwd: Path = ROOT, user: str | None = None) -> None:
         self.running[name] = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=cwd,
+            user=user,
+            group=user,
+            extra_groups=[] if user else None,
             env=os.environ | {"CKAN_INI": str(self.ini), "PYTHONUNBUFFERED": "1"},
             stdout=(self.folder / f"{name}.log").open("ab"),
             stderr=subprocess.STDOUT,
@@ -123,10 +126,13 @@ class Site:
     def start_worker(self) -> None:
         self.start("worker", str(TOOLS / "ckan"), "-c", str(self.ini), "jobs", "worker", "analytics_q")
 
-    def sweep(self) -> None:
-        """One round, as cron would do it."""
+    def sweep(self, ckan: Sequence[str] = ()) -> None:
+        """One round, as cron would do it.
+
+        :param ckan: another command line than CKAN's own
+        """
         subprocess.run(
-            [str(TOOLS / "ckan"), "-c", str(self.ini), "hdxjobs", "sweep"],
+            [*(ckan or (str(TOOLS / "ckan"), "-c", str(self.ini))), "hdxjobs", "sweep"],
             cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE_S,
         )  # fmt: skip
 
@@ -157,11 +163,17 @@ class Site:
 
     # -- what visitors and publishers do ---------------------------------------
 
-    def call(self, action: str, *, files: Any = None, **data: Any) -> Any:
-        """An action by HTTP, as the sysadmin."""
+    def call(self, action: str, *, files: Any = None, token: str = "", **data: Any) -> Any:
+        """An action by HTTP.
+
+        :param token: of somebody else than the sysadmin
+        """
         sent: dict[str, Any] = {"data": data, "files": files} if files else {"json": data}
         reply = requests.post(
-            f"{self.url}/api/3/action/{action}", headers={"Authorization": self.token}, timeout=30, **sent
+            f"{self.url}/api/3/action/{action}",
+            headers={"Authorization": token or self.token},
+            timeout=30,
+            **sent,
         )
         reply.raise_for_status()
         return reply.json()["result"]

@@ -25,7 +25,6 @@ TILES = "hdxjobs_tiles"
 # Given on the command line, so that a change of them restarts the server.
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "port": str(PORTS.postgres),
     "unix_socket_directories": "",
     "max_connections": "200",
     "shared_buffers": "256MB",
@@ -65,19 +64,32 @@ def data() -> Path:
 
 def command() -> str:
     """What the process manager starts; prepare() has seen to it that it is there."""
-    binaries = programs() or Path()
-    settings = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
-    return shlex.join([str(binaries / "postgres"), "-D", str(data()), *settings])
+    return shlex.join(server(data(), PORTS.postgres))
+
+
+def server(folder: Path, port: int, **more: str) -> list[str]:
+    """The command line of a cluster's server.
+
+    :param more: settings beside ours
+    """
+    settings = SETTINGS | {"port": str(port)} | more
+    words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    return [str((programs() or Path()) / "postgres"), "-D", str(folder), *words]
+
+
+def _programs() -> Path:
+    binaries = programs()
+    if binaries is None:
+        raise StepError("PostgreSQL with PostGIS is not installed")
+    return binaries
 
 
 def prepare() -> str:
     """Make the cluster if there is none; returns a note."""
-    folder, user, binaries = data(), system_user(), programs()
-    if binaries is None:
-        raise StepError("PostgreSQL with PostGIS is not installed")
+    folder, binaries = data(), _programs()
     version = folder / "PG_VERSION"
     if not version.exists():
-        _initialise(folder, user, binaries)
+        make_cluster(folder)
     elif version.read_text().strip() != binaries.parent.name:
         raise StepError(
             f"the data in {folder} is of PostgreSQL {version.read_text().strip()}, "
@@ -87,8 +99,9 @@ def prepare() -> str:
     return "" if folder.is_relative_to(DEV) else f"data in {folder}, because {DEV} is in a private folder"
 
 
-def _initialise(folder: Path, user: str | None, binaries: Path) -> None:
-    # A folder without PG_VERSION is what a killed initdb leaves.
+def make_cluster(folder: Path) -> None:
+    """An empty cluster in place of whatever is there, as what a killed initdb leaves."""
+    user = system_user()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o700)
     with tempfile.NamedTemporaryFile("w", dir="/tmp") as password:
@@ -99,7 +112,7 @@ def _initialise(folder: Path, user: str | None, binaries: Path) -> None:
             shutil.chown(password.name, user, user)
         run(
             [
-                binaries / "initdb",
+                _programs() / "initdb",
                 *("-D", folder, "-U", SUPERUSER, "--pwfile", password.name),
                 *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"),
             ],
@@ -107,9 +120,9 @@ def _initialise(folder: Path, user: str | None, binaries: Path) -> None:
         )
 
 
-def url(role: str, database: str) -> str:
+def url(role: str, database: str, *, port: int = PORTS.postgres) -> str:
     """A libpq URL with the role's password."""
-    return f"postgresql://{role}:{keys.secret(role)}@127.0.0.1:{PORTS.postgres}/{database}"
+    return f"postgresql://{role}:{keys.secret(role)}@127.0.0.1:{port}/{database}"
 
 
 def answers() -> bool:
@@ -126,9 +139,9 @@ def answers() -> bool:
     return True
 
 
-def make_database(name: str, *, owner: str) -> None:
+def make_database(name: str, *, owner: str, port: int = PORTS.postgres) -> None:
     """Make a role that may log in and a database that it owns, or leave them as they are."""
-    connection = psycopg2.connect(url(SUPERUSER, "postgres"))
+    connection = psycopg2.connect(url(SUPERUSER, "postgres", port=port))
     connection.autocommit = True
     try:
         with connection.cursor() as cursor:

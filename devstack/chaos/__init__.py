@@ -4,8 +4,10 @@
 
     drill        the run: publishers and faults, time to settle, then the checks
       grounds    the site: its databases, its programs, who starts again what died
+      cluster    their PostgreSQL, so that it can be stopped
       disk       where the map database is, so that it can be full
       moments    what chance seldom meets: an import that is held while something happens
+        imports  how it is held: by its reader, by the map database (gates), by another server (origin)
       publishers what people do to it, one thread each
       files      what they upload; a file's name tells what is in it
       faults     what goes wrong, each undone within seconds

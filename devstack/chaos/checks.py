@@ -27,7 +27,7 @@ WHERE NOT EXISTS (
 """
 TABLES = """
 SELECT relname FROM pg_class
-WHERE relnamespace = 'hdxjobs'::regnamespace AND relkind = 'r' AND relname ~ '^[lsp]_'
+WHERE relnamespace = 'hdxjobs'::regnamespace AND relkind = 'r' AND relname ~ '^[lspk]_'
 """
 SESSIONS = """
 SELECT pid, state, query FROM pg_stat_activity
@@ -47,9 +47,21 @@ class Finding:
 
 
 def _requests(scene: Scene) -> Iterator[str | None]:
-    """Saves succeed whatever is broken."""
+    """Saves succeed whatever is broken, but for CKAN's own database."""
     yield from [None] * (scene.notes.did.total() - len(scene.notes.refused))
     yield from scene.notes.refused
+
+
+def _saved(scene: Scene) -> Iterator[str | None]:
+    """What a save answered with success is there; what it took away is not."""
+    there = {resource.id: resource.url.rpartition("/")[2] for resource in scene.resources}
+    deleted = scene.notes.deleted
+    for resource_id, name in scene.notes.saved.items():
+        if resource_id not in deleted:
+            right = there.get(resource_id) == name
+            yield None if right else f"{resource_id}: has {there.get(resource_id)}, not {name}"
+    for resource_id in deleted:
+        yield f"{resource_id}: was deleted, and is there" if resource_id in there else None
 
 
 def _settled(scene: Scene) -> Iterator[str | None]:
@@ -195,7 +207,7 @@ def _sessions(scene: Scene) -> Iterator[str | None]:
 
 
 def _roles(scene: Scene) -> Iterator[str | None]:
-    for role in roles():
+    for role in roles(scene.grounds):
         yield None if role in scene.roles_before else role
 
 
@@ -213,6 +225,7 @@ def _processes(scene: Scene) -> Iterator[str | None]:
 
 CHECKS: dict[str, Callable[[Scene], Iterator[str | None]]] = {
     "requests of publishers that were answered": _requests,
+    "saves that are there as they were answered": _saved,
     "certain moments of an import that came": _moments,
     "previews in an end state": _settled,
     "good files ready, broken ones named": _ends,

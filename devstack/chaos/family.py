@@ -36,6 +36,10 @@ def processes() -> Iterator[Process]:
                 yield Process(int(stat.parent.name), int(parent), int(group))
 
 
+def is_alive(process: Process) -> bool:
+    return any(each.pid == process.pid for each in processes())
+
+
 def children(parents: Iterable[int]) -> list[Process]:
     wanted = set(parents)
     return [each for each in processes() if each.parent in wanted]
@@ -61,6 +65,24 @@ def has_open(pid: int, folder: Path) -> bool:
     """Whether a process holds something inside a folder open."""
     with suppress(OSError):  # gone meanwhile
         return any(folder in file.readlink().parents for file in Path(f"/proc/{pid}/fd").iterdir())
+    return False
+
+
+def has_begun(pid: int, folder: Path) -> bool:
+    """Whether a work horse or a reader is at work: until then it has not yet bound its life to its parent's.
+
+    The horse has a folder of its own inside this one then, and the reader, whose place that is, is in its cage.
+    """
+    with suppress(OSError):  # gone meanwhile
+        is_reader = folder in Path(f"/proc/{pid}/cwd").readlink().parents
+        return is_caged(pid) if is_reader else has_open(pid, folder)
+    return False
+
+
+def is_caged(pid: int) -> bool:
+    """Whether it can get no more rights, which is done after its life was bound to its parent's."""
+    with suppress(OSError):
+        return "NoNewPrivs:\t1" in Path(f"/proc/{pid}/status").read_text()
     return False
 
 

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from devstack.chaos import disk, family
-from devstack.chaos.grounds import MAP_DATABASE, SWEEP, WORKERS, Grounds, ask_server
+from devstack.chaos import cluster, disk, family
+from devstack.chaos.grounds import MAP_DATABASE, SWEEP, WORKERS, Grounds
 
 #: Seconds that a fault lasts, and between two.
 LASTS_S, PAUSE_S = (0.5, 3.0), (0.2, 2.0)
@@ -117,22 +117,22 @@ def map_cut(grounds: Grounds, _: random.Random) -> Iterator[str]:
     yield "connections to the map database cut"
 
 
-def map_read_only(_: Grounds, __: random.Random) -> Iterator[str]:
-    ask_server(f"ALTER DATABASE {MAP_DATABASE} SET default_transaction_read_only = on")
+def map_read_only(grounds: Grounds, _: random.Random) -> Iterator[str]:
+    grounds.ask_server(f"ALTER DATABASE {MAP_DATABASE} SET default_transaction_read_only = on")
     yield "map database read-only"
-    ask_server(f"ALTER DATABASE {MAP_DATABASE} RESET default_transaction_read_only")
+    grounds.ask_server(f"ALTER DATABASE {MAP_DATABASE} RESET default_transaction_read_only")
 
 
 def map_refusing(grounds: Grounds, _: random.Random) -> Iterator[str]:
-    ask_server(f"ALTER DATABASE {MAP_DATABASE} ALLOW_CONNECTIONS false")
+    grounds.ask_server(f"ALTER DATABASE {MAP_DATABASE} ALLOW_CONNECTIONS false")
     grounds.cut(CUT)
     yield "map database refuses connections"
-    ask_server(f"ALTER DATABASE {MAP_DATABASE} ALLOW_CONNECTIONS true")
+    grounds.ask_server(f"ALTER DATABASE {MAP_DATABASE} ALLOW_CONNECTIONS true")
 
 
-def map_frozen(_: Grounds, __: random.Random) -> Iterator[str]:
+def map_frozen(grounds: Grounds, _: random.Random) -> Iterator[str]:
     """Whoever is connected waits, and nothing tells them why."""
-    frozen = [family.Process(pid, 0, 0) for (pid,) in ask_server(CONNECTED, [MAP_DATABASE])]
+    frozen = [family.Process(pid, 0, 0) for (pid,) in grounds.ask_server(CONNECTED, [MAP_DATABASE])]
     for process in frozen:
         _send(process, signal.SIGSTOP)
     yield f"{len(frozen)} connections to the map database frozen"
@@ -146,6 +146,12 @@ def map_disk_full(grounds: Grounds, _: random.Random) -> Iterator[str]:
         return
     with disk.full():
         yield "the map database's disk is full"
+
+
+def postgres_stopped(grounds: Grounds, chance: random.Random) -> Iterator[str]:
+    how = chance.choice((cluster.IMMEDIATE, cluster.FAST))
+    with grounds.postgres_stopped(how):
+        yield f"PostgreSQL stopped as a whole by {how.name}"
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -163,6 +169,7 @@ FAULTS: tuple[Fault, ...] = (
     map_refusing,
     map_frozen,
     map_disk_full,
+    postgres_stopped,
 )
 #: There is nothing to undo.
 AT_ONCE = frozenset({worker_killed, horse_killed, reader_killed, sweep_killed, map_cut})

@@ -54,6 +54,11 @@ def short(mark: int) -> File:
     return File(f"m{mark}-n3.geojson", "GeoJSON", _geojson(Content(mark, 3)))
 
 
+def broken(mark: int) -> File:
+    """One that ends in the middle."""
+    return File(f"m{mark}-n0.geojson", "GeoJSON", _cut_off(Content(mark, 60)))
+
+
 def content_of(url: str) -> Content | None:
     """What is in the file at an address; None: it is none of ours."""
     found = _NAME.search(url)

@@ -22,7 +22,7 @@ def secrets(grounds: Grounds) -> dict[str, str]:
     """What nobody may read, and what it is."""
     roles = (postgres.SUPERUSER, postgres.OWNER, postgres.LOADER, postgres.TILES)
     found = {keys.secret(role): f"the password of {role}" for role in roles}
-    return found | {grounds.token: "the sysadmin's token"}
+    return found | {grounds.token: "the sysadmin's token", grounds.editor_token: "the editor's token"}
 
 
 def told(text: str, known: dict[str, str]) -> list[str]:

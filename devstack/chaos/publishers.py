@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,10 @@ from devstack.chaos.grounds import ORGANIZATION, Grounds
 #: The longest pause between two actions.
 PAUSE_S = 1.0
 DATASETS, RESOURCES = 3, 4
+#: Answers that say that what is asked for once more had been done: it is not there, or is there already.
+DONE = (requests.codes.not_found, requests.codes.conflict)
+#: And from here on that something is broken.
+BROKEN = requests.codes.internal_server_error
 
 
 @dataclass
@@ -32,13 +37,19 @@ class Notes:
     """What all publishers wrote down.
 
     :ivar unwanted: resources whose previews were removed on purpose
+    :ivar saved: resource -> the name of the file that it was given last, by a save that succeeded
+    :ivar deleted: resources that were deleted, or their datasets
     :ivar refused: requests that were answered by an error or not at all
+    :ivar put_off: how many were refused while CKAN's own database was away; they were made again
     :ivar moments: which were to come, and why one did not
     """
 
     did: Counter[str] = field(default_factory=Counter)
     unwanted: set[str] = field(default_factory=set)
+    saved: dict[str, str] = field(default_factory=dict)
+    deleted: set[str] = field(default_factory=set)
     refused: list[str] = field(default_factory=list)
+    put_off: int = 0
     moments: dict[str, str | None] = field(default_factory=dict)
 
 
@@ -50,6 +61,9 @@ class Publisher(threading.Thread):
         self._chance = random.Random(f"{seed} publisher {number}")
         self._number, self._grounds, self._notes, self._over = number, grounds, notes, over
         self._datasets: list[Dataset] = []
+        # No sysadmin's: CKAN indexes a save before it commits it, and believes what is indexed if the date is the
+        # same, as it is after a save by a sysadmin.  So what was refused to one and is asked again is not done.
+        self._token = grounds.editor_token
         self._made = 0
 
     def run(self) -> None:
@@ -77,11 +91,42 @@ class Publisher(threading.Thread):
         self._made += 1
         return self._number * 100_000 + self._made
 
+    def _call(self, action: str, **data: Any) -> Any:
+        return self._insist(lambda: self._grounds.call(action, token=self._token, **data))
+
+    def _send(self, action: str, **data: str) -> dict[str, Any]:
+        file = files.make(self._mark(), self._chance)
+        made: dict[str, Any] = self._insist(
+            lambda: self._grounds.send(action, file, token=self._token, **data)
+        )
+        self._notes.saved[made["id"]] = file.name
+        return made
+
+    def _insist(self, ask: Callable[[], Any]) -> Any:
+        """Ask again what was refused for want of CKAN's database; nothing else may be refused.
+
+        :returns: None: it had been done, and only the answer was lost
+        """
+        again = False
+        while True:
+            began = time.monotonic()
+            try:
+                return ask()
+            except requests.RequestException as error:
+                status = error.response.status_code if error.response is not None else None
+                if again and status in DONE:
+                    return None
+                if not self._grounds.was_away(since=began) or (status or BROKEN) < BROKEN:
+                    raise
+            again = True
+            self._notes.put_off += 1
+            self._grounds.await_postgres()
+
     def _create_a_dataset(self, _: Dataset) -> None:
         dataset = Dataset(f"chaos-{self._number}-{self._mark()}")
         private = self._chance.random() < 1 / 4
         self._datasets.append(dataset)
-        self._grounds.call("package_create", name=dataset.name, owner_org=ORGANIZATION, private=private)
+        self._call("package_create", name=dataset.name, owner_org=ORGANIZATION, private=private)
 
     def _upload(self, dataset: Dataset) -> None:
         if len(dataset.resources) >= RESOURCES:
@@ -101,31 +146,30 @@ class Publisher(threading.Thread):
             self._send("resource_patch", id=resource_id)
         self._notes.unwanted.discard(resource_id)
 
-    def _send(self, action: str, **data: str) -> dict[str, Any]:
-        file = files.make(self._mark(), self._chance)
-        return self._grounds.send(action, file, **data)
-
     def _delete_a_resource(self, dataset: Dataset) -> None:
         resource_id = dataset.resources.pop(self._chance.randrange(len(dataset.resources)))
-        self._grounds.call("resource_delete", id=resource_id)
+        self._call("resource_delete", id=resource_id)
+        self._notes.deleted.add(resource_id)
 
     def _delete_a_dataset(self, dataset: Dataset) -> None:
         self._datasets.remove(dataset)
-        self._grounds.call("package_delete", id=dataset.name)
+        self._call("package_delete", id=dataset.name)
+        self._notes.deleted.update(dataset.resources)
 
     def _purge_a_dataset(self, dataset: Dataset) -> None:
         self._datasets.remove(dataset)
-        self._grounds.call("dataset_purge", id=dataset.name)
+        self._insist(lambda: self._grounds.call("dataset_purge", id=dataset.name))
+        self._notes.deleted.update(dataset.resources)
 
     def _make_private(self, dataset: Dataset) -> None:
-        self._grounds.call("package_patch", id=dataset.name, private=True)
+        self._call("package_patch", id=dataset.name, private=True)
 
     def _make_public(self, dataset: Dataset) -> None:
-        self._grounds.call("package_patch", id=dataset.name, private=False)
+        self._call("package_patch", id=dataset.name, private=False)
 
     def _ask_again(self, dataset: Dataset) -> None:
         resource_id = self._chance.choice(dataset.resources)
-        self._grounds.call("hdx_geopreview_submit", id=resource_id, force=True)
+        self._call("hdx_geopreview_submit", id=resource_id, force=True)
         self._notes.unwanted.discard(resource_id)
 
     def _remove_a_preview(self, dataset: Dataset) -> None:
@@ -133,7 +177,7 @@ class Publisher(threading.Thread):
         if resource_id in self._notes.unwanted:
             return
         self._notes.unwanted.add(resource_id)
-        self._grounds.call("hdx_geopreview_delete", id=resource_id)
+        self._call("hdx_geopreview_delete", id=resource_id)
 
 
 #: Action -> how often, compared to the others.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from devstack.chaos.grounds import Grounds, ask_server
+from devstack.chaos.grounds import Grounds
 from devstack.chaos.publishers import Notes
 
 RESOURCES = """
@@ -124,5 +124,5 @@ def is_quiet(grounds: Grounds) -> bool:
     return not (unsettled(grounds) or grounds.horses())
 
 
-def roles() -> frozenset[str]:
-    return frozenset(name for (name,) in ask_server("SELECT rolname FROM pg_roles"))
+def roles(grounds: Grounds) -> frozenset[str]:
+    return frozenset(name for (name,) in grounds.ask_server("SELECT rolname FROM pg_roles"))

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
+from ckanext.hdxjobs.geopreview import db
+from devstack.chaos.breaks import BREAKS, GuardMovedError
+from devstack.chaos.checks import CHECKS
+from devstack.chaos.family import has_begun
 from devstack.chaos.files import Content, content_of, make
 from devstack.chaos.leaks import told
+from devstack.chaos.moments import all_of_them
 from devstack.chaos.overlaps import locked, overlaps, steps
+from devstack.paths import ROOT
 
 LINE = "2026-11-24 10:00:{second},000 INFO  [job] Preview of {resource}, generation {generation}: load took {took} s"
 
@@ -51,6 +61,67 @@ def test_a_step_that_lost_its_lock_is_left_out() -> None:
 def test_a_step_that_was_left_counts_as_one_that_was_done() -> None:
     left = log(12, 4, generation=2).replace("took", "was left after")
     assert len(overlaps([*steps("a", log(10, 5)), *steps("b", left)])) == 1
+
+
+READER = """
+import ctypes, sys
+for line in sys.stdin:
+    ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
+    print("caged", flush=True)
+"""
+
+
+def test_a_reader_that_was_just_born_is_not_at_work_yet(tmp_path: Path) -> None:
+    """Its life is not bound to its parent's yet: that comes before the cage is closed."""
+    folder = tmp_path / "job"
+    folder.mkdir()
+    with (
+        (folder / "reader.log").open("wb") as log,
+        subprocess.Popen(
+            [sys.executable, "-c", READER],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        ) as reader,
+    ):
+        assert reader.stdin is not None
+        assert reader.stdout is not None
+        born = has_begun(reader.pid, tmp_path)
+        reader.stdin.write(b"in\n")
+        reader.stdin.flush()
+        reader.stdout.readline()
+        assert (born, has_begun(reader.pid, tmp_path)) == (False, True)
+        reader.stdin.close()
+
+
+def test_a_horse_is_at_work_once_it_has_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "job"
+    folder.mkdir()
+    before = has_begun(os.getpid(), tmp_path)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        assert (before, has_begun(os.getpid(), folder.parent)) == (False, True)
+    finally:
+        os.close(descriptor)
+
+
+def test_each_guard_is_where_chaos_takes_it_away() -> None:
+    code = "from devstack.chaos.breaks import BREAKS\nfor lacking in BREAKS.values(): lacking.remove()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("guard", BREAKS)
+def test_the_moments_and_the_check_that_shall_name_a_missing_guard_exist(guard: str) -> None:
+    assert BREAKS[guard].check in CHECKS
+    assert set(BREAKS[guard].moments) <= all_of_them(0).keys()
+
+
+def test_a_guard_that_is_not_there_any_more_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(db.queries(), "overtaken", "SELECT false")
+    with pytest.raises(GuardMovedError, match="overtaken"):
+        BREAKS["live-generation"].remove()
 
 
 def test_a_secret_in_a_text_is_named() -> None:
