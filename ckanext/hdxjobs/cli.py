@@ -107,16 +107,19 @@ def submit(names: tuple[str, ...], everything: bool, failed: bool, code: str | N
         raise click.UsageError("Name resources or datasets, or use --all, --failed or --code")
     if code is not None and code not in FAILURES:
         raise click.UsageError(f"There is no error {code}; docs/errors.rst lists them")
-    asked = 0
+    asked = left = 0
     if failed or code:
         resource_ids = backlog.failed(code)
         for done in progress.told(backlog.ask_again(resource_ids), total=len(resource_ids)):
             asked += done
     else:
         for resource in progress.told(_all_resources() if everything else _named(names)):
-            asked += hooks.submit(resource, force=force) is not None
+            is_new = hooks.submit(resource, force=force) is not None
+            asked, left = asked + is_new, left + (not is_new)
             model.Session.commit()
     click.echo(f"{asked} queued")
+    if left:
+        click.echo(f"{left} left as they are: the same file was tried before; --force tries again", err=True)
 
 
 @hdxjobs.command()
