@@ -40,7 +40,7 @@ def one_place() -> bytes:
 
 
 def stacked() -> bytes:
-    return geojson(*(feature(square(10, 10, 0.2), n=n) for n in range(8_000)))
+    return geojson(*(feature(square(10, 10, 0.2), n=n) for n in range(5_000)))
 
 
 def wide() -> bytes:
