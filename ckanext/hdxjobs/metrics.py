@@ -20,7 +20,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from ckanext.hdxjobs import config, queues, replies
+from ckanext.hdxjobs import config, queues, replies, workers
 from ckanext.hdxjobs.analytics import health
 from ckanext.hdxjobs.analytics.outbox import Outbox
 from ckanext.hdxjobs.geopreview import backlog, footfall, footprints, sweep
@@ -127,7 +127,7 @@ def _previews() -> Iterator[Metric]:
 
 
 def _queues() -> Iterator[Metric]:
-    seen = {name: queues.look(name) for name in (queues.GEO, queues.ANALYTICS)}
+    seen = {name: workers.look(name) for name in (queues.GEO, queues.ANALYTICS)}
     waiting = {name: state.waiting for name, state in seen.items()}
     yield _gauge("hdxjobs_queue_jobs", "Jobs that no worker took yet.", waiting, "queue")
     workers = {name: len(state.workers) for name, state in seen.items()}

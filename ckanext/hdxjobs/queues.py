@@ -9,22 +9,16 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
-import socket
 import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import Any
 
 import redis
 import rq
 from ckan.lib.jobs import add_queue_name_prefix
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from rq.worker import BaseWorker
-from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
 from ckanext.hdxjobs import config
 
@@ -58,31 +52,6 @@ class Bell:
     timeout_s: int
 
 
-@dataclass(frozen=True)
-class Worker:
-    """A worker of a queue.
-
-    :ivar state: as RQ says it: "idle", "busy", ...
-    :ivar seen_s: seconds since it was last heard of; one that waits calls every few minutes
-    """
-
-    host: str
-    pid: int
-    state: str
-    seen_s: float
-
-
-@dataclass(frozen=True)
-class QueueState:
-    """A queue as it is now.
-
-    :ivar waiting: jobs that no worker took yet
-    """
-
-    waiting: int
-    workers: tuple[Worker, ...]
-
-
 class Breaker:
     """Open for a while after a failure; one a process."""
 
@@ -109,10 +78,11 @@ def connection() -> redis.Redis:
 
 @functools.lru_cache(maxsize=4)
 def _client(url: str, timeout_s: float) -> redis.Redis:
-    return _new_client(url, timeout_s)
+    return new_client(url, timeout_s)
 
 
-def _new_client(url: str, timeout_s: float) -> redis.Redis:
+def new_client(url: str, timeout_s: float) -> redis.Redis:
+    """One that answers or fails within that time, with connections of its own."""
     return redis.Redis.from_url(
         url,
         socket_timeout=timeout_s,
@@ -214,50 +184,6 @@ def first_in(seconds: int, *, what: str) -> bool:
         return bool(connection().set(add_queue_name_prefix(f"hdxjobs:{what}"), "1", nx=True, ex=seconds))
     except (redis.RedisError, OSError):
         return False
-
-
-def look(queue: str) -> QueueState:
-    """A queue's length and workers.
-
-    :raises redis.RedisError: Redis does not answer
-    """
-    # RQ gives the pool that it finds workers with a time-out of its own, of minutes: not the one that saves use.
-    with _new_client(config.redis_url(), config.redis_timeout_s()) as client:
-        asked = rq.Queue(add_queue_name_prefix(queue), connection=client)
-        waiting = asked.count
-        workers = [_worker(worker) for worker in rq.Worker.all(queue=asked)]
-    return QueueState(waiting, tuple(sorted(workers, key=lambda worker: (worker.host, worker.pid))))
-
-
-def _worker(worker: BaseWorker) -> Worker:
-    seen = worker.last_heartbeat or worker.birth_date
-    if seen and seen.tzinfo is None:
-        seen = seen.replace(tzinfo=timezone.utc)
-    seen_s = (datetime.now(timezone.utc) - seen).total_seconds() if seen else 0.0
-    state = worker.get_state()
-    return Worker(
-        worker.hostname or "?", worker.pid or 0, str(getattr(state, "value", state)), max(seen_s, 0.0)
-    )
-
-
-def sign_in() -> None:
-    """Enter this job's worker in RQ's lists, which it enters once: a Redis that was emptied since knows none."""
-    job = rq.get_current_job()
-    if job is None or job.worker_name is None:
-        return
-    key = rq.Worker.redis_worker_namespace_prefix + job.worker_name
-    try:
-        client = connection()
-        if client.sadd(WORKERS_BY_QUEUE_KEY % job.origin, key):
-            client.sadd(REDIS_WORKER_KEYS, key)
-            who: dict[Any, Any] = {
-                "queues": job.origin,
-                "hostname": socket.gethostname(),
-                "pid": os.getppid(),
-            }
-            client.hset(key, mapping=who)
-    except (redis.RedisError, OSError):
-        log.debug("Redis does not answer; this worker is seen once it does")
 
 
 def note(what: str) -> None:

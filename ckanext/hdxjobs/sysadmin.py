@@ -14,7 +14,7 @@ import redis
 import sqlalchemy as sa
 from flask_babel import format_timedelta
 
-from ckanext.hdxjobs import config, queues, replies
+from ckanext.hdxjobs import config, queues, replies, workers
 from ckanext.hdxjobs.analytics import capture, report
 from ckanext.hdxjobs.errors import FAILURES
 from ckanext.hdxjobs.geopreview import backlog, demand, footfall, record, survey, sweep
@@ -87,7 +87,7 @@ def _swept_s() -> float | None:
 
 def _queue(name: str) -> dict[str, Any]:
     try:
-        return {"name": name, "look": queues.look(name), "trouble": None}
+        return {"name": name, "look": workers.look(name), "trouble": None}
     except (redis.RedisError, OSError) as error:
         return {"name": name, "look": None, "trouble": type(error).__name__}
 

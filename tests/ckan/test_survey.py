@@ -16,7 +16,7 @@ from ckan import model
 from ckan.lib.jobs import add_queue_name_prefix
 from click.testing import CliRunner
 
-from ckanext.hdxjobs import cli, config, queues
+from ckanext.hdxjobs import cli, config, queues, workers
 from ckanext.hdxjobs.errors import LoadError
 from ckanext.hdxjobs.geopreview import attempt, probes, survey, sweep, tether
 from ckanext.hdxjobs.geopreview.job import run_preview
@@ -76,17 +76,17 @@ def test_a_worker_that_an_emptied_redis_forgot_is_seen_again_from_its_next_job_o
 ) -> None:
     with redis.Redis.from_url(config.redis_url()) as client:
         client.flushdb()
-    forgotten = queues.look(queues.GEO).workers
+    forgotten = workers.look(queues.GEO).workers
     job = SimpleNamespace(worker_name=worker.name, origin=add_queue_name_prefix(queues.GEO))
     monkeypatch.setattr(rq, "get_current_job", lambda: job)
     monkeypatch.setattr(tether, "die_with_worker", lambda: True)
     run_preview("nobody", 1)
-    assert (forgotten, [seen.pid for seen in queues.look(queues.GEO).workers]) == ((), [os.getppid()])
+    assert (forgotten, [seen.pid for seen in workers.look(queues.GEO).workers]) == ((), [os.getppid()])
 
 
 def test_after_a_look_at_the_workers_a_frozen_redis_keeps_nobody_waiting(worker: rq.Worker) -> None:
     """RQ gives its own time-out, of minutes, to any connection that it finds workers with."""
-    queues.look(queues.GEO)
+    workers.look(queues.GEO)
     pool = queues.connection().connection_pool
     of_another_thread = pool.get_connection()
     with redis.Redis.from_url(config.redis_url()) as other:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import psycopg2
 import redis
 
-from ckanext.hdxjobs import config, queues
+from ckanext.hdxjobs import config, queues, workers
 from ckanext.hdxjobs.analytics import capture, delivery, sinks, spool
 from ckanext.hdxjobs.analytics.outbox import Outbox, loaded
 from ckanext.hdxjobs.analytics.sinks import Sink, SinkError
@@ -53,7 +53,7 @@ def deliver_events(sink: str) -> None:
     """Send what waits for a sink; the job of ``analytics_q``."""
     # First of all: an event that comes from now on rings again, so that none is overlooked.
     queues.heard(capture.bell_key(sink))
-    queues.sign_in()
+    workers.sign_in()
     outcome = deliver(sink)
     if outcome.paused_s is not None:
         # Until the sink may be tried again events need not ring; then the sweep does.

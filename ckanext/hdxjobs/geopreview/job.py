@@ -12,7 +12,7 @@ from pathlib import Path
 from ckan import model
 from rq.timeouts import JobTimeoutException
 
-from ckanext.hdxjobs import config, queues
+from ckanext.hdxjobs import config, workers
 from ckanext.hdxjobs.errors import DetectError, LoadError, PreviewError, Superseded
 from ckanext.hdxjobs.geopreview import (
     attempt,
@@ -59,7 +59,7 @@ def run_preview(resource_id: str, generation: int) -> None:
     if not tether.die_with_worker():
         log.warning("Preview of %s: its worker died before it began", resource_id)
         return
-    queues.sign_in()
+    workers.sign_in()
     began = time.monotonic()
     settings = config.geo_settings()
     if _preview(resource_id, generation, settings=settings):

@@ -11,7 +11,7 @@ from datetime import timedelta
 import redis
 import sqlalchemy as sa
 
-from ckanext.hdxjobs import config, queues
+from ckanext.hdxjobs import config, queues, workers
 from ckanext.hdxjobs.errors import PreviewError
 from ckanext.hdxjobs.geopreview import backlog, db, probes, publish, record, sweep, workplace
 from ckanext.hdxjobs.geopreview.preview import needs_migration
@@ -88,15 +88,15 @@ def _analytics_queue() -> Iterable[Finding]:
 
 
 def _queue(name: str, *, needed: bool) -> Finding:
-    seen = queues.look(name)
+    seen = workers.look(name)
     if seen.workers:
         lately_s = min(worker.seen_s for worker in seen.workers)
         number = "1 worker" if len(seen.workers) == 1 else f"{len(seen.workers)} workers"
-        workers = f"{number}, seen {_duration(lately_s)} ago"
+        staff = f"{number}, seen {_duration(lately_s)} ago"
     else:
-        workers = f"no worker; run: ckan jobs worker {name}" if needed else "no worker, and none is needed"
+        staff = f"no worker; run: ckan jobs worker {name}" if needed else "no worker, and none is needed"
     jobs = "1 job waits" if seen.waiting == 1 else f"{seen.waiting} jobs wait"
-    return Finding(name, ok=bool(seen.workers) or not needed, detail=f"{jobs}, {workers}")
+    return Finding(name, ok=bool(seen.workers) or not needed, detail=f"{jobs}, {staff}")
 
 
 def _sweep() -> Iterable[Finding]:
