@@ -130,8 +130,8 @@ def _queues() -> Iterator[Metric]:
     seen = {name: workers.look(name) for name in (queues.GEO, queues.ANALYTICS)}
     waiting = {name: state.waiting for name, state in seen.items()}
     yield _gauge("hdxjobs_queue_jobs", "Jobs that no worker took yet.", waiting, "queue")
-    workers = {name: len(state.workers) for name, state in seen.items()}
-    yield _gauge("hdxjobs_queue_workers", "Workers that listen on a queue.", workers, "queue")
+    listening = {name: len(state.workers) for name, state in seen.items()}
+    yield _gauge("hdxjobs_queue_workers", "Workers that listen on a queue.", listening, "queue")
     lately = {
         name: min(worker.seen_s for worker in state.workers) for name, state in seen.items() if state.workers
     }
