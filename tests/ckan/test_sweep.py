@@ -101,6 +101,18 @@ def test_a_run_whose_worker_died_is_queued_again(resource: dict[str, Any], row: 
     assert (row(resource["id"])["state"], row(resource["id"])["attempt"]) == ("queued", 1)
 
 
+def test_a_lost_run_that_somebody_changes_now_is_left_for_the_next_sweep(
+    resource: dict[str, Any], row: Call
+) -> None:
+    """Whoever waits for a row while it holds others can be waited for."""
+    attempt.claim(resource["id"], 1)
+    ago(resource, sweep.SILENT_S + 5, "heartbeat_at")
+    with engine().begin() as other:
+        other.execute(sa.select(PREVIEW).where(PREVIEW.c.resource_id == resource["id"]).with_for_update())
+        assert sweep.run().lost == 0
+    assert (row(resource["id"])["state"], sweep.run().lost) == ("running", 1)
+
+
 def test_a_run_that_beats_is_left_alone(resource: dict[str, Any], row: Call) -> None:
     attempt.claim(resource["id"], 1)
     assert sweep.run().lost == 0

@@ -98,7 +98,7 @@ def run_sometimes() -> None:
 def _take_back() -> int:
     """Previews whose worker died: another attempt, or the end of patience."""
     requeued = upkeep.requeue_lost(silent_s=SILENT_S, max_deaths=MAX_LOST_JOBS)
-    hopeless = upkeep.lost_for_good(silent_s=SILENT_S)
+    hopeless = upkeep.lost_for_good(silent_s=SILENT_S, max_deaths=MAX_LOST_JOBS)
     for row in hopeless:
         claim = Claim(row["resource_id"], row["generation"], row["attempt"])
         attempt.fail(claim, LoadError("internal"))

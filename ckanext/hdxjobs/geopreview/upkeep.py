@@ -46,20 +46,27 @@ def rung(row: Row) -> bool:
 
 
 def requeue_lost(*, silent_s: int, max_deaths: int) -> int:
-    """Runs whose worker fell silent wait for another one, unless as many died now; the rows changed."""
+    """Runs whose worker fell silent wait for another one, unless as many died now; the rows changed.
+
+    Rows that somebody changes at this moment are left out: two who want many rows, in an order of their own each,
+    could wait for each other.
+    """
     lost = (
         PREVIEW.c.state == State.RUNNING.value,
         PREVIEW.c.heartbeat_at < _ago(silent_s),
         PREVIEW.c.deaths + 1 < max_deaths,
     )
-    deaths = PREVIEW.c.deaths + 1
-    return write(PREVIEW.update().where(*lost).values(**blank(), state=State.QUEUED.value, deaths=deaths))
+    free = sa.select(PREVIEW.c.resource_id).where(*lost).with_for_update(skip_locked=True)
+    again = blank() | {"state": State.QUEUED.value, "deaths": PREVIEW.c.deaths + 1}
+    return write(PREVIEW.update().where(PREVIEW.c.resource_id.in_(free)).values(**again))
 
 
-def lost_for_good(*, silent_s: int) -> list[Row]:
-    """Runs whose worker fell silent; after ``requeue_lost`` only those of too many deaths are left."""
+def lost_for_good(*, silent_s: int, max_deaths: int) -> list[Row]:
+    """Runs whose worker fell silent, as the last of too many."""
     query = sa.select(PREVIEW).where(
-        PREVIEW.c.state == State.RUNNING.value, PREVIEW.c.heartbeat_at < _ago(silent_s)
+        PREVIEW.c.state == State.RUNNING.value,
+        PREVIEW.c.heartbeat_at < _ago(silent_s),
+        PREVIEW.c.deaths + 1 >= max_deaths,
     )
     return _rows(query)
 
