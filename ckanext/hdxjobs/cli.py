@@ -119,7 +119,9 @@ def submit(names: tuple[str, ...], everything: bool, failed: bool, code: str | N
             model.Session.commit()
     click.echo(f"{asked} queued")
     if left:
-        click.echo(f"{left} left as they are: the same file was tried before; --force tries again", err=True)
+        click.echo(
+            f"{left} left as they are: the same file was asked for before; --force tries again", err=True
+        )
 
 
 @hdxjobs.command()

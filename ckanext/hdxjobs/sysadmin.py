@@ -106,15 +106,18 @@ def _duration(seconds: float) -> str:
 def failed_page(code: str) -> Any:
     """The previews with one error, and what their publishers read."""
     _sysadmins_only()
-    counts = [one.count for one in backlog.failures() if one.code == code]
+    try:
+        counts = [one.count for one in backlog.failures() if one.code == code]
+        found = backlog.with_error(code, limit=FAILED)
+    except sa.exc.SQLAlchemyError:
+        return jobs_page()
     if not counts and code not in FAILURES:
         return tk.abort(404, tk._("There is no such error"))
-    failed = [
-        asdict(one) | {"message": _message(code, one.params or {})}
-        for one in backlog.with_error(code, limit=FAILED)
-    ]
+    failed = [asdict(one) | {"message": _message(code, one.params or {})} for one in found]
     more = max(0, sum(counts) - len(failed))
-    return tk.render("admin/hdxjobs_failed.html", {"code": code, "failed": failed, "more": more})
+    return tk.render(
+        "admin/hdxjobs_failed.html", {"code": code, "failed": failed, "more": more, "known": code in FAILURES}
+    )
 
 
 def retry_failed(code: str) -> Any:

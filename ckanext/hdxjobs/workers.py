@@ -19,6 +19,9 @@ from ckanext.hdxjobs import config, queues
 
 log = logging.getLogger(__name__)
 
+#: Seconds that Redis keeps a worker that says nothing more; RQ lengthens them with each of its heartbeats.
+LISTED_S = 480
+
 
 @dataclass(frozen=True)
 class Worker:
@@ -77,13 +80,14 @@ def sign_in() -> None:
     key = rq.Worker.redis_worker_namespace_prefix + job.worker_name
     try:
         client = queues.connection()
-        if client.sadd(WORKERS_BY_QUEUE_KEY % job.origin, key):
-            client.sadd(REDIS_WORKER_KEYS, key)
-            who: dict[Any, Any] = {
-                "queues": job.origin,
-                "hostname": socket.gethostname(),
-                "pid": os.getppid(),
-            }
-            client.hset(key, mapping=who)
+        if client.hexists(key, "hostname"):
+            return
+        who: dict[Any, Any] = {"queues": job.origin, "hostname": socket.gethostname(), "pid": os.getppid()}
+        with client.pipeline() as asked:
+            asked.hset(key, mapping=who)
+            asked.expire(key, LISTED_S)
+            asked.sadd(WORKERS_BY_QUEUE_KEY % job.origin, key)
+            asked.sadd(REDIS_WORKER_KEYS, key)
+            asked.execute()
     except (redis.RedisError, OSError):
         log.debug("Redis does not answer; this worker is seen once it does")

@@ -41,7 +41,8 @@ def remove() -> None:
 
 
 def _end(pid: int) -> None:
-    if Path(f"/proc/{pid}/comm").read_text().strip() != "postgres":
+    # The number may be another server's by now.
+    if Path(f"/proc/{pid}/cwd").readlink() != folder().resolve():
         return
     os.kill(pid, IMMEDIATE)
     end = time.monotonic() + STOPPING_S

@@ -100,8 +100,10 @@ def rush(heavy: dict[str, Any], portal: Site, geo_admin_url: str) -> Rush:
         others = connected(watch)
         reader = crowd.submit(turn_pages, over)
         coming = {crowd.submit(visit, number) for number in range(VISITORS)}
-        while wait(coming, timeout=0.05).not_done:
+        at_work = True
+        while at_work:
             found.connections.append(len(connected(watch) - others))
+            at_work = bool(wait(coming, timeout=0.05).not_done)
         over.set()
         found.pages.update(reader.result())
         found.tiles.update(visitor.result() for visitor in coming)

@@ -87,14 +87,12 @@ def test_a_worker_that_an_emptied_redis_forgot_is_seen_again_from_its_next_job_o
 def test_after_a_look_at_the_workers_a_frozen_redis_keeps_nobody_waiting(worker: rq.Worker) -> None:
     """RQ gives its own time-out, of minutes, to any connection that it finds workers with."""
     workers.look(queues.GEO)
-    pool = queues.connection().connection_pool
-    of_another_thread = pool.get_connection()
-    with redis.Redis.from_url(config.redis_url()) as other:
+    # A thread that asks meanwhile has a connection of the pool, so that the next one is made anew.
+    with queues.connection().client(), redis.Redis.from_url(config.redis_url()) as other:
         other.client_pause(1000)
         with pytest.raises(redis.TimeoutError):
             queues.noted_s("anything")
         other.ping()
-    pool.release(of_another_thread)
 
 
 def test_a_queue_that_is_switched_off_needs_no_worker(site: None, ckan_config: Any) -> None:

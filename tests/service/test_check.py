@@ -54,6 +54,14 @@ def test_a_database_that_is_away_is_a_fault_that_says_why():
     assert "Connection refused (setting ckanext.hdxjobs.postgis.url)" in finding.detail
 
 
+@pytest.mark.parametrize("url", ["postgresql://u:se%cret@127.0.0.1/db", "postgres//u:se%cret@127.0.0.1/db"])
+def test_a_url_that_cannot_be_read_is_a_fault_and_tells_no_password(url):
+    finding = probes.map_database(url)
+    assert not finding.ok
+    assert "cannot be read" in finding.detail
+    assert "cret" not in finding.detail
+
+
 def test_an_old_schema_is_a_fault_that_says_what_to_run(geo):
     geo.rows("UPDATE hdxjobs.schema_version SET version = version - 1 RETURNING 1")
     finding = probes.map_database(geo.loader)

@@ -471,7 +471,10 @@ def test_who_drops_a_layer_waits_for_the_tables_that_are_made_beside_it(publishe
         cursor.execute(db.query("still_served_and_kept"), {"table_name": name})
         cursor.execute(db.query("prepared_tables", **{key: db.table(each) for key, each in beside.items()}))
         dropped = aside.submit(publish.retire, resource_id=tile_set.resource_id, generation=1, dsn=geo.loader)
-        until(lambda: geo.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
+        waits = (
+            "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        until(lambda: geo.rows(waits))
         maker.commit()
         assert dropped.result() == 1
     maker.close()

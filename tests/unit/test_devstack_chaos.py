@@ -15,7 +15,7 @@ import pytest
 from ckanext.hdxjobs.geopreview import db
 from devstack.chaos.breaks import BREAKS, GuardMovedError
 from devstack.chaos.checks import CHECKS
-from devstack.chaos.family import has_begun
+from devstack.chaos.family import has_begun, is_caged
 from devstack.chaos.files import Content, content_of, make
 from devstack.chaos.leaks import told
 from devstack.chaos.moments import all_of_them
@@ -73,6 +73,10 @@ for line in sys.stdin:
 
 def test_a_reader_that_was_just_born_is_not_at_work_yet(tmp_path: Path) -> None:
     """Its life is not bound to its parent's yet: that comes before the cage is closed."""
+    if is_caged(os.getpid()):
+        pytest.skip(
+            "whoever runs the tests may get no more rights, so that nobody can see when a reader may not"
+        )
     folder = tmp_path / "job"
     folder.mkdir()
     with (

@@ -23,8 +23,17 @@ SCHEMA = "hdxjobs"
 #: Raised with each change of the files in sql/.
 SCHEMA_VERSION = 5
 CONNECT_TIMEOUT_S = 5
-#: When somebody waits for a save.
+#: When somebody waits for a save or a page.
 HURRIED_CONNECT_TIMEOUT_S = 2
+
+#: A lock's connection says nothing for as long as a download takes: what lies between must not take it for dead,
+#: and a server that is dead is noticed within a minute (seconds; milliseconds).
+_KEEP_ALIVE: dict[str, Any] = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
 
 #: What psycopg2 raises when the database, not the data, is at fault.
 UNAVAILABLE = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.ReadOnlySqlTransaction)
@@ -66,8 +75,19 @@ def table(name: str) -> sql.Identifier:
 def connect(
     dsn: str, *, application: str = "hdxjobs", options: str = "", timeout_s: int = CONNECT_TIMEOUT_S
 ) -> extensions.connection:
-    """A connection; times out instead of hanging when the server is away."""
-    return psycopg2.connect(dsn, connect_timeout=timeout_s, application_name=application, options=options)
+    """A connection; times out instead of hanging when the server is away.
+
+    :raises psycopg2.OperationalError: it is away, or the URL cannot be read
+    """
+    try:
+        return psycopg2.connect(
+            dsn, connect_timeout=timeout_s, application_name=application, options=options, **_KEEP_ALIVE
+        )
+    except psycopg2.ProgrammingError:
+        # What psycopg2 says of it may hold the password.
+        raise psycopg2.OperationalError(
+            "its URL cannot be read: is a % or @ in it percent-encoded?"
+        ) from None
 
 
 @contextmanager

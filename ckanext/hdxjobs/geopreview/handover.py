@@ -20,7 +20,7 @@ def download(resource_id: str, *, permit_shown: str) -> Response | None:
     :raises werkzeug.exceptions.HTTPException: as the site's own download page does
     """
     secret = config.site_settings().secret
-    if not permit.is_valid(permit_shown, resource_id, secret=secret, now_s=preview.now_s()):
+    if not permit.is_valid(permit_shown, resource_id, secret=secret, clock=preview.now_s):
         return None
     resource = model.Session.get(model.Resource, resource_id)
     if resource is None or resource.state != "active" or resource.url_type != "upload":

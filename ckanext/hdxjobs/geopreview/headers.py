@@ -48,7 +48,7 @@ def retry_after_s(headers: Mapping[str, str], *, now: datetime) -> int | None:
 def _date(text: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for numbers of twenty digits
         return None
     return date if date.tzinfo else date.replace(tzinfo=timezone.utc)
 

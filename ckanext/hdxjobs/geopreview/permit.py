@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 
 #: Request header that carries it: unlike URLs, headers are not written to access logs.
 HEADER = "X-Hdxjobs-Permit"
@@ -22,12 +23,15 @@ def issue(resource_id: str, *, secret: str, now_s: float) -> str:
     return f"{issued}.{_seal(issued, resource_id, secret)}"
 
 
-def is_valid(permit: str, resource_id: str, *, secret: str, now_s: float) -> bool:
-    """Whether the site itself issued this permit, for this resource, lately."""
+def is_valid(permit: str, resource_id: str, *, secret: str, clock: Callable[[], float]) -> bool:
+    """Whether the site itself issued this permit, for this resource, lately.
+
+    :param clock: tells the second; asked only of a permit that is the site's
+    """
     issued, _, seal = permit.partition(".")
     if not hmac.compare_digest(seal.encode(), _seal(issued, resource_id, secret).encode()):
         return False
-    return abs(now_s - int(issued)) <= LIFETIME_S
+    return abs(clock() - int(issued)) <= LIFETIME_S
 
 
 def _seal(issued: str, resource_id: str, secret: str) -> str:

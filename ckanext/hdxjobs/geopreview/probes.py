@@ -103,7 +103,9 @@ def disk(part: str, folder: Path, *, least_bytes: int) -> Finding:
 
 
 def _first_row(dsn: str, name: str) -> tuple[Any, ...]:
-    with db.session(dsn, error=LoadError) as connection, connection, connection.cursor() as cursor:
+    hurried = db.session(dsn, error=LoadError, timeout_s=db.HURRIED_CONNECT_TIMEOUT_S)
+    with hurried as connection, connection, connection.cursor() as cursor:
+        cursor.execute(db.query("hurry"))
         cursor.execute(db.query(name))
         return tuple(cursor.fetchone() or ())
 
