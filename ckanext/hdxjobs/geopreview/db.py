@@ -79,15 +79,15 @@ def connect(
 
     :raises psycopg2.OperationalError: it is away, or the URL cannot be read
     """
+    words: dict[str, Any] = {"application_name": application, "options": options, **_KEEP_ALIVE}
     try:
-        return psycopg2.connect(
-            dsn, connect_timeout=timeout_s, application_name=application, options=options, **_KEEP_ALIVE
-        )
+        made: extensions.connection = psycopg2.connect(dsn, connect_timeout=timeout_s, **words)
     except psycopg2.ProgrammingError:
         # What psycopg2 says of it may hold the password.
         raise psycopg2.OperationalError(
             "its URL cannot be read: is a % or @ in it percent-encoded?"
         ) from None
+    return made
 
 
 @contextmanager
