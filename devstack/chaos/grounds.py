@@ -133,14 +133,18 @@ class Grounds(Site):
         """Start workers and sweep, and from now on again whatever dies."""
         self._kept = dict.fromkeys(WORKERS, (*self._ckan, "jobs", "worker", "geo_q"))
         self._kept[SWEEP] = (*self._ckan, "hdxjobs", "sweep", "--every", str(SWEEP_EVERY_S))
+        self._start_missing()
         self._keeper.start()
 
     def _keep(self) -> None:
         while not self._over.wait(0.5):
-            with self._keeping:
-                for name, command in self._kept.items():
-                    if name not in self.running or self.running[name].poll() is not None:
-                        self.start(name, *command)
+            self._start_missing()
+
+    def _start_missing(self) -> None:
+        with self._keeping:
+            for name, command in self._kept.items():
+                if name not in self.running or self.running[name].poll() is not None:
+                    self.start(name, *command)
 
     @contextmanager
     def without_sweep(self) -> Iterator[None]:

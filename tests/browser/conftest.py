@@ -30,6 +30,8 @@ BROWSER_ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
     "--disable-quic",
+    # There is no other site.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 )
 
 
