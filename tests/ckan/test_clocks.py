@@ -35,6 +35,14 @@ def resource(dataset: dict[str, Any], call: Call) -> dict[str, Any]:
     return made
 
 
+@pytest.fixture
+def unreachable(dataset: dict[str, Any], call: Call) -> dict[str, Any]:
+    """A resource whose link leads nowhere now."""
+    link = "http://no-such-host.invalid/places.geojson"
+    made: dict[str, Any] = call("resource_create", package_id=dataset["id"], url=link, format="GeoJSON")
+    return made
+
+
 def clock() -> datetime:
     """The database's."""
     with engine().connect() as connection:
@@ -68,33 +76,29 @@ def test_a_map_of_a_worker_whose_clock_is_wrong_tells_the_databases_moments(
 
 @HOURS
 def test_a_retry_is_due_when_it_is_due_whatever_the_workers_clock_says(
-    dataset: dict[str, Any], call: Call, row: Row, hours: int
+    unreachable: dict[str, Any], row: Row, hours: int
 ) -> None:
-    link = "http://no-such-host.invalid/places.geojson"
-    made = call("resource_create", package_id=dataset["id"], url=link, format="GeoJSON")
     work(clock_h=hours)
-    found = row(made["id"])
+    found = row(unreachable["id"])
     assert (found["state"], found["attempt"]) == ("retrying", 1)
     assert 20 < (found["next_at"] - found["heartbeat_at"]).total_seconds() < 40
 
 
 @HOURS
 def test_no_retry_is_made_early_or_late_by_a_worker_whose_clock_is_wrong(
-    dataset: dict[str, Any], call: Call, row: Row, hours: int
+    unreachable: dict[str, Any], row: Row, hours: int
 ) -> None:
-    link = "http://no-such-host.invalid/places.geojson"
-    made = call("resource_create", package_id=dataset["id"], url=link, format="GeoJSON")
-    mine = PREVIEW.c.resource_id == made["id"]
+    mine = PREVIEW.c.resource_id == unreachable["id"]
     waits = {"state": "retrying", "attempt": 1, "next_at": CLOCK + sa.func.make_interval(0, 0, 0, 0, 1)}
     with engine().begin() as connection:
         connection.execute(PREVIEW.update().where(mine).values(**waits))
     work(clock_h=hours)
-    early = row(made["id"])["attempt"]
+    early = row(unreachable["id"])["attempt"]
     with engine().begin() as connection:
         connection.execute(PREVIEW.update().where(mine).values(next_at=CLOCK))
     sweep(clock_h=hours)
     work(clock_h=-hours)
-    assert (early, row(made["id"])["attempt"]) == (1, 2)
+    assert (early, row(unreachable["id"])["attempt"]) == (1, 2)
 
 
 @HOURS

@@ -14,7 +14,7 @@ from ckan.lib.jobs import add_queue_name_prefix
 from ckan.tests import factories
 
 from ckanext.hdxjobs import config, queues, sysadmin
-from ckanext.hdxjobs.errors import DetectError, LoadError
+from ckanext.hdxjobs.errors import DetectError, LoadError, PreviewError
 from ckanext.hdxjobs.geopreview import attempt, sweep
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine
 from ckanext.hdxjobs.geopreview.values import Progress
@@ -41,34 +41,30 @@ def resource(people: dict[str, Any], call: Call) -> dict[str, Any]:
     return made
 
 
+def failed(resource: dict[str, Any], error: PreviewError) -> dict[str, Any]:
+    claim = attempt.claim(resource["id"], 1)
+    assert claim is not None
+    attempt.fail(claim, error)
+    model.Session.remove()
+    return resource
+
+
 @pytest.fixture
 def unsupported(resource: dict[str, Any]) -> dict[str, Any]:
     """Its preview ended as unsupported."""
-    claim = attempt.claim(resource["id"], 1)
-    assert claim is not None
-    attempt.fail(claim, DetectError("not-geodata"))
-    model.Session.remove()
-    return resource
+    return failed(resource, DetectError("not-geodata"))
 
 
 @pytest.fixture
 def retrying(resource: dict[str, Any]) -> dict[str, Any]:
     """Its preview is tried again later."""
-    claim = attempt.claim(resource["id"], 1)
-    assert claim is not None
-    attempt.fail(claim, LoadError("database-unavailable"))
-    model.Session.remove()
-    return resource
+    return failed(resource, LoadError("database-unavailable"))
 
 
 @pytest.fixture
 def damaged(resource: dict[str, Any]) -> dict[str, Any]:
     """Its file could not be read."""
-    claim = attempt.claim(resource["id"], 1)
-    assert claim is not None
-    attempt.fail(claim, DetectError("unreadable", format="KML", reason="no closing tag"))
-    model.Session.remove()
-    return resource
+    return failed(resource, DetectError("unreadable", format="KML", reason="no closing tag"))
 
 
 @pytest.fixture

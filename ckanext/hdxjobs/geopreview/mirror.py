@@ -14,12 +14,11 @@ import sqlalchemy as sa
 from ckan import model
 from ckan.lib import search
 from ckan.lib.search.common import SearchIndexError
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
 
 from ckanext.hdxjobs.geopreview import legacy
 from ckanext.hdxjobs.geopreview.dataset import RESOURCE
-from ckanext.hdxjobs.geopreview.preview import PREVIEW, Row
+from ckanext.hdxjobs.geopreview.preview import PREVIEW, Row, pairs
 
 log = logging.getLogger(__name__)
 
@@ -119,15 +118,8 @@ def _write(connection: Connection, extras: Mapping[str, dict[str, Any] | None]) 
 
 
 def _write_all() -> sa.Update:
-    changed = (
-        sa.func.unnest(
-            sa.bindparam("resource_ids", type_=ARRAY(sa.UnicodeText)),
-            sa.bindparam("extras", type_=ARRAY(sa.UnicodeText)),
-        )
-        .table_valued("id", "extras", name="changed")
-        .render_derived()
-    )
-    return RESOURCE.update().where(RESOURCE.c.id == changed.c.id).values(extras=changed.c.extras)
+    changed = pairs("resource_ids", "extras")
+    return RESOURCE.update().where(RESOURCE.c.id == changed.c.resource_ids).values(extras=changed.c.extras)
 
 
 _WRITE = _write_all()

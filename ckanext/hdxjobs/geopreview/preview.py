@@ -23,7 +23,7 @@ from typing import Any
 import ckan.plugins.toolkit as tk
 import sqlalchemy as sa
 from ckan import model
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.engine import Connection, RowMapping
 
 from ckanext.hdxjobs.geopreview import legacy
@@ -128,6 +128,15 @@ def progress_values(progress: Progress | None) -> dict[str, Any]:
         "progress_total": progress.total if progress else None,
         "progress_unit": progress.unit if progress else None,
     }
+
+
+def pairs(first: str, second: str) -> sa.TableValuedAlias:
+    """Lines of a statement's two lists of texts, side by side.
+
+    :param first: name of a list and of its column; ``second`` too
+    """
+    lists = (sa.bindparam(name, type_=ARRAY(sa.UnicodeText)) for name in (first, second))
+    return sa.func.unnest(*lists).table_valued(first, second, name="given").render_derived()
 
 
 def appended(history: sa.ColumnElement[Any], entry: Mapping[str, Any]) -> sa.ColumnElement[Any]:

@@ -15,7 +15,7 @@ from typing import Any, cast
 import ckan.plugins.toolkit as tk
 import sqlalchemy as sa
 from flask import has_app_context
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.engine import Connection
 
 from ckanext.hdxjobs.errors import FAILURES
@@ -28,6 +28,7 @@ from ckanext.hdxjobs.geopreview.preview import (
     appended,
     blank,
     needs_migration,
+    pairs,
     savepoint,
     write,
 )
@@ -123,18 +124,11 @@ def _want(dialect: sa.Dialect) -> sa.Executable:
 
     Compiled once: SQLAlchemy keeps no statement with an ON CONFLICT, and compiling takes longer than running it.
     """
-    asked = (
-        sa.func.unnest(
-            sa.bindparam("resource_ids", type_=ARRAY(sa.UnicodeText)),
-            sa.bindparam("fingerprints", type_=ARRAY(sa.UnicodeText)),
-        )
-        .table_valued("resource_id", "fingerprint", name="asked")
-        .render_derived()
-    )
+    asked = pairs("resource_ids", "fingerprints")
     processing = legacy.processing()
     values: dict[str, sa.ColumnElement[Any]] = {
-        "resource_id": asked.c.resource_id,
-        "fingerprint": asked.c.fingerprint,
+        "resource_id": asked.c.resource_ids,
+        "fingerprint": asked.c.fingerprints,
         "package_id": sa.bindparam("package_id", type_=sa.UnicodeText),
         "generation": sa.literal(1),
         "state": sa.literal(State.QUEUED.value),
