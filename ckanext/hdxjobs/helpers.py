@@ -255,6 +255,7 @@ def _texts() -> dict[str, str]:
     return {
         "loading": tk._("Loading the map…"),
         "empty": tk._("There is nothing on this map: the file has no features to show."),
+        "preparing": tk._("This map is still being prepared: for now it shows a rough version of the data."),
         "script_failed": tk._("The map could not be loaded. Reload the page to try again."),
         "no_webgl": tk._(
             "This browser cannot draw the map, because it lacks WebGL 2 or has it switched off."

@@ -164,8 +164,7 @@ def _tile(found: Tile, admission: Admission, request: Request) -> Response:
     if packed:
         answer.headers["Content-Encoding"] = "gzip"
     answer.headers["X-Tile"] = f"{found.state}; dropped={found.dropped}" if found.dropped else found.state
-    lasting = admission.tile_set.is_prepared
-    _publish(answer, admission, TILE_MAX_AGE_S if lasting else PREVIEW_MAX_AGE_S, immutable=lasting)
+    _date(answer, admission, TILE_MAX_AGE_S, immutable=True)
     return replies.with_etag(answer, found.digest, request)
 
 
@@ -182,16 +181,22 @@ def _tilejson(admission: Admission) -> Response:
     if packed:
         answer.headers["Content-Encoding"] = "gzip"
     answer.set_data(shelf.squeezed(body) if packed else body)
-    _publish(answer, admission, TILEJSON_MAX_AGE_S)
+    _date(answer, admission, TILEJSON_MAX_AGE_S)
     return replies.with_etag(answer, hashlib.sha256(body).hexdigest()[:32], tk.request)
 
 
-def _publish(answer: OwnResponse, admission: Admission, max_age_s: int, *, immutable: bool = False) -> None:
-    """What everybody may see may be kept by everybody, and used by other sites if this one wants that."""
-    if not admission.is_public:
-        return
-    answer.caching = f"public, max-age={max_age_s}" + ", immutable" * immutable
-    if config.tile_settings().other_sites:
+def _date(answer: OwnResponse, admission: Admission, max_age_s: int, *, immutable: bool = False) -> None:
+    """For how long an answer is good, who may keep it, and that other sites may use it if this one wants that.
+
+    What nobody may keep has an age too while the layer is prepared: maps ask again for what has expired.
+    """
+    lasting = admission.tile_set.is_prepared
+    age = f"max-age={max_age_s}" if lasting else f"max-age={min(max_age_s, PREVIEW_MAX_AGE_S)}"
+    if admission.is_public:
+        answer.caching = f"public, {age}" + ", immutable" * (immutable and lasting)
+    elif not lasting:
+        answer.caching = f"{answer.caching}, {age}"
+    if admission.is_public and config.tile_settings().other_sites:
         answer.headers["Access-Control-Allow-Origin"] = "*"
         answer.headers["Access-Control-Expose-Headers"] = "ETag, X-Tile"
 

@@ -68,20 +68,38 @@ def test_a_public_tile_may_be_cached_and_used_by_other_sites(layer: dict[str, An
 
 
 @pytest.fixture
-def unprepared(layer: dict[str, Any], geo_url: str) -> Iterator[dict[str, Any]]:
-    """The layer, as it is between being published and being prepared."""
+def unprepared(geo_url: str) -> Iterator[None]:
+    """All layers are as they are between being published and being prepared."""
     connection = psycopg2.connect(geo_url)
     connection.autocommit = True
-    change = "UPDATE hdxjobs.layer SET prepared_at = {} WHERE layer_id = %s"
     with connection.cursor() as cursor:
-        cursor.execute(change.format("NULL"), (layer["layer_id"],))
-        yield layer
-        cursor.execute(change.format("now()"), (layer["layer_id"],))
+        cursor.execute("UPDATE hdxjobs.layer SET prepared_at = NULL")
+        yield
+        cursor.execute("UPDATE hdxjobs.layer SET prepared_at = now()")
     connection.close()
 
 
-def test_a_sample_is_not_kept_long(unprepared: dict[str, Any], app: Any) -> None:
-    assert app.get(tile_path(unprepared)).headers["Cache-Control"] == "public, max-age=10"
+@pytest.mark.usefixtures("unprepared")
+@pytest.mark.parametrize("door", ["tile", "tilejson"])
+def test_samples_are_not_kept_long(layer: dict[str, Any], app: Any, door: str) -> None:
+    assert app.get(paths(layer)[door]).headers["Cache-Control"] == "public, max-age=10"
+
+
+@pytest.mark.usefixtures("unprepared")
+def test_samples_of_a_private_layer_expire_too_so_that_a_map_asks_again(
+    private: dict[str, Any], people: dict[str, Any], app: Any
+) -> None:
+    headers = app.get(tile_path(private), headers=people["member"]).headers
+    assert headers["Cache-Control"] == "private, no-store, max-age=10"
+
+
+def test_tilejson_tells_that_a_layer_is_prepared(layer: dict[str, Any], app: Any) -> None:
+    assert app.get(paths(layer)["tilejson"]).json["prepared"] is True
+
+
+@pytest.mark.usefixtures("unprepared")
+def test_tilejson_tells_that_tiles_are_samples(layer: dict[str, Any], app: Any) -> None:
+    assert app.get(paths(layer)["tilejson"]).json["prepared"] is False
 
 
 def test_a_header_tells_what_kind_of_tile_it_is(layer: dict[str, Any], app: Any) -> None:

@@ -226,6 +226,8 @@ def tilejson(tile_set: TileSet, *, tiles_url: str, attribution: str = "") -> dic
         "name": tile_set.name,
         "version": f"{tile_set.generation}.0.0",
         "scheme": "xyz",
+        # Not TileJSON's: until then tiles are samples, and whoever draws them may want to say so.
+        "prepared": tile_set.is_prepared,
         "tiles": [tiles_url],
         "minzoom": tile_set.minzoom,
         "maxzoom": tile_set.maxzoom,

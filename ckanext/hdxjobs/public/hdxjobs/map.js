@@ -5,8 +5,11 @@ const PADDING_PX = 32;
 const CLOSEST_FIRST_VIEW_ZOOM = 15;
 // How long a visitor may look at tiles of a file that was replaced meanwhile.
 const CHECK_EVERY_MS = 60_000;
+const ASK_PREPARED_EVERY_MS = 3_000;
 
 const sourceId = (index) => `hdxjobs-data-${index}`;
+
+const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
 /** Every request for our own data stays on the origin the visitor is on, whatever the site's URL says. */
 function stayOnOrigin(ownPath) {
@@ -111,6 +114,7 @@ class PreviewMap {
     this.map.on('error', (event) => this.onError(event));
     this.map.on('style.load', () => this.onStyle());
     this.map.once('idle', () => this.onFirstIdle());
+    this.map.once('idle', () => this.followPreparing());
     this.checkedAt = Date.now();
     this.map.on('moveend', () => this.checkVersion());
     this.followScheme();
@@ -236,6 +240,33 @@ class PreviewMap {
     } catch (error) {
       // Tiles say it themselves when the site cannot be reached.
       console.warn(error);
+    }
+  }
+
+  /** While tiles are samples, say so: they expire soon, and MapLibre asks for better ones by itself. */
+  async followPreparing() {
+    let layers = await this.unprepared(this.settings.layers, 'default');
+    while (layers.length && this.element.isConnected) {
+      await pause(ASK_PREPARED_EVERY_MS);
+      layers = await this.unprepared(layers, 'no-cache');
+      if (layers.length && !this.messages.key) this.messages.show('preparing');
+    }
+    if (this.messages.key === 'preparing') this.messages.hide();
+  }
+
+  /** Those of `layers` whose tiles are still being made; none when the site cannot be reached. */
+  async unprepared(layers, cache) {
+    const asked = layers.map(async (layer) => {
+      const { pathname, search } = new URL(layer.tilejson, document.baseURI);
+      const response = await fetch(pathname + search, { cache });
+      return response.ok && (await response.json()).prepared === false;
+    });
+    try {
+      const answers = await Promise.all(asked);
+      return layers.filter((_, index) => answers[index]);
+    } catch (error) {
+      console.warn(error);
+      return [];
     }
   }
 
