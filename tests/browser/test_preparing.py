@@ -63,7 +63,9 @@ def test_a_map_of_samples_says_so_and_is_completed_on_the_same_page(
     set_prepared(False)
     visitor.goto(lake.path)
     message = drawn_map(visitor).locator("[data-hdxjobs-message]")
-    expect(message).to_have_text("This map is still being prepared: for now it shows a rough version of the data.")
+    expect(message).to_have_text(
+        "This map is still being prepared: for now it shows a rough version of the data."
+    )
     assert features_in_view(visitor) == []
 
     set_prepared(True)
