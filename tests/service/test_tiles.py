@@ -11,6 +11,7 @@ import makers
 import numpy as np
 import psycopg2
 import pytest
+import shapely
 from conftest import decode
 
 from ckanext.hdxjobs import errors
@@ -276,3 +277,25 @@ def test_a_big_shape_that_crosses_itself_does_not_hold_up_its_tile(imported):
     ring = np.column_stack([np.cos(angles) * noise, np.sin(angles) * noise]).tolist()
     result = imported(makers.geojson(makers.feature(polygon(*ring))))
     assert result.tile(3, 4, 3)
+
+
+def vertices(features):
+    """Of all that is drawn."""
+    return int(sum(shapely.get_num_coordinates(shapely.geometry.shape(item["geometry"])) for item in features))
+
+
+def test_corners_in_no_order_are_drawn_coarsely(imported):
+    """PostGIS's encoder would make tens of thousands of vertices of their crossings, in minutes."""
+    corners = np.random.default_rng(5).uniform(-60, 60, (400, 2)).tolist()
+    result = imported(makers.geojson(makers.feature(polygon(*corners))))
+    assert 4 <= vertices(result.tile(0, 0, 0)) < 2_000
+
+
+def test_a_shape_that_crosses_itself_once_keeps_its_detail(imported):
+    """The ring of a gear with two corners exchanged."""
+    radius = np.tile([60.0, 61.0], 1_500)
+    angles = np.linspace(0, 2 * np.pi, len(radius), endpoint=False)
+    ring = np.column_stack([np.cos(angles) * radius, np.sin(angles) * radius]).tolist()
+    ring[10], ring[60] = ring[60], ring[10]
+    result = imported(makers.geojson(makers.feature(polygon(*ring))))
+    assert vertices(result.tile(0, 0, 0)) > 2_000

@@ -101,6 +101,28 @@ DROP FUNCTION IF EXISTS hdxjobs.tile_shape_v1(geometry, geometry, double precisi
 
 DROP FUNCTION IF EXISTS hdxjobs.tile_properties_v1(jsonb);
 
+-- Whether a polygon may cross itself so often that encoding it takes seconds, or hours: each crossing becomes a vertex,
+-- and a thousand corners in any order cross a hundred thousand times.  Lines that lie anyhow in a square of side 1 cross
+-- (length)^2 / pi times; the coasts of the earth in ten thousand vertices are 28 sides long, and may cross themselves.
+CREATE OR REPLACE FUNCTION hdxjobs.is_tangled_v1(shape geometry)
+RETURNS boolean
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+SELECT coalesce(bool_or(
+    CASE
+        WHEN ST_NPoints(geom) <= 50 THEN false
+        WHEN ST_Perimeter(geom) < 60 * greatest(ST_XMax(geom) - ST_XMin(geom), ST_YMax(geom) - ST_YMin(geom)) THEN false
+        ELSE NOT ST_IsValid(geom)
+    END
+), false)
+FROM ST_Dump(shape);
+$$;
+
+COMMENT ON FUNCTION hdxjobs.is_tangled_v1(geometry)
+IS 'Whether one of the polygons may cross itself a thousand times';
+
 -- One feature in tile coordinates.  Simplified before it is encoded, never raw:
 -- polygon clipping inside ST_AsMVTGeom can take minutes on many vertices and cannot be cancelled.
 CREATE OR REPLACE FUNCTION hdxjobs.tile_shape_v2(
@@ -113,8 +135,9 @@ PARALLEL SAFE
 AS $$
 DECLARE
     max_vertices CONSTANT integer := 10000;
-    max_crossed CONSTANT integer := 1000;
+    max_knot CONSTANT integer := 50;
     buffer_units CONSTANT integer := 64;
+    tangled boolean;
     slim geometry;
     encoded geometry;
 BEGIN
@@ -133,12 +156,18 @@ BEGIN
             RETURN NULL;
         END IF;
     END IF;
-    -- Rings that cross themselves cost the encoder the square of their vertices.
-    WHILE tolerance < 1024 * unit
-        AND (ST_NPoints(slim) > max_vertices OR (ST_NPoints(slim) > max_crossed AND NOT ST_IsValid(slim))) LOOP
+    LOOP
+        tangled := ST_NPoints(slim) BETWEEN max_knot + 1 AND max_vertices AND hdxjobs.is_tangled_v1(slim);
+        EXIT WHEN tolerance >= 1024 * unit OR NOT (tangled OR ST_NPoints(slim) > max_vertices);
         tolerance := 4 * tolerance;
         slim := ST_Simplify(slim, tolerance);
     END LOOP;
+    IF tangled THEN
+        slim := (
+            SELECT ST_Collect(CASE WHEN hdxjobs.is_tangled_v1(geom) THEN ST_ConvexHull(geom) ELSE geom END)
+            FROM ST_Dump(slim)
+        );
+    END IF;
     encoded := ST_AsMVTGeom(slim, bounds, 4096, buffer_units, true);
     IF encoded IS NULL AND ST_Intersects(slim, ST_Expand(bounds, buffer_units * unit)) IS NOT false THEN
         encoded := ST_AsMVTGeom(hdxjobs.mark_v1(shape, unit), bounds, 4096, buffer_units, true);
