@@ -281,7 +281,9 @@ def test_a_big_shape_that_crosses_itself_does_not_hold_up_its_tile(imported):
 
 def vertices(features):
     """Of all that is drawn."""
-    return int(sum(shapely.get_num_coordinates(shapely.geometry.shape(item["geometry"])) for item in features))
+    return int(
+        sum(shapely.get_num_coordinates(shapely.geometry.shape(item["geometry"])) for item in features)
+    )
 
 
 def test_corners_in_no_order_are_drawn_coarsely(imported):
