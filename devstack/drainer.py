@@ -57,7 +57,7 @@ def drain(arguments: argparse.Namespace) -> None:
     outbox = Outbox(arguments.dsn)
 
     def enough() -> bool:
-        return sink.batches == arguments.batches
+        return bool(sink.batches == arguments.batches)
 
     while not enough():
         delivery.drain(outbox, sink, budget_s=5, stop=enough)
