@@ -2,7 +2,7 @@
 
     python -m devstack.drainer SINK --dsn URL --fake URL
 
-Goes on until the outbox is empty.  Prints "sent N" after each batch that a
+Goes on until the outbox is empty, or for some batches only.  Prints "sent N" after each batch that a
 sink has answered and before it is settled: the moment at which a kill hurts.
 """
 
@@ -25,11 +25,13 @@ class Telling:
     """A sink that says on standard output when a batch is sent.
 
     :ivar hold_s: seconds to stay between sending and settling
+    :ivar batches: that were sent
     """
 
     def __init__(self, sink: sinks.Sink, *, max_events: int | None, hold_s: float) -> None:
         self._sink = sink
         self._hold_s = hold_s
+        self.batches = 0
         self.name = sink.name
         self.max_events = max_events or sink.max_events
         self.refusal = sink.refusal
@@ -37,13 +39,14 @@ class Telling:
 
     def send(self, batch: Sequence[Envelope]) -> sinks.Receipt:
         receipt = self._sink.send(batch)
+        self.batches += 1
         print(f"sent {len(receipt.delivered)}", flush=True)
         time.sleep(self._hold_s)
         return receipt
 
 
 def drain(arguments: argparse.Namespace) -> None:
-    """Until nothing waits any more."""
+    """Until nothing waits any more, or as many batches were sent as are wanted."""
     options: dict[str, Any] = {
         **client.options(arguments.fake)[arguments.sink],
         "timeout_s": arguments.timeout,
@@ -52,8 +55,12 @@ def drain(arguments: argparse.Namespace) -> None:
         sinks.build(arguments.sink, options), max_events=arguments.max_events, hold_s=arguments.hold
     )
     outbox = Outbox(arguments.dsn)
-    while True:
-        delivery.drain(outbox, sink, budget_s=5)
+
+    def enough() -> bool:
+        return bool(sink.batches == arguments.batches)
+
+    while not enough():
+        delivery.drain(outbox, sink, budget_s=5, stop=enough)
         waiting = outbox.rows("search", sink=sink.name, name=None, dead=False, after=0, limit=1)
         if not waiting:
             break
@@ -77,6 +84,7 @@ def main() -> None:
     parser.add_argument("--dsn", required=True)
     parser.add_argument("--fake", required=True, help="address of the fake sinks")
     parser.add_argument("--max-events", type=int, help="events a batch, if not the sink's own number")
+    parser.add_argument("--batches", type=int, help="how many are sent, if not all")
     parser.add_argument("--hold", type=float, default=0, help="seconds between sending and settling")
     parser.add_argument("--timeout", type=float, default=20, help="seconds that the sink waits for an answer")
     parser.add_argument("--hour", type=float, default=3600, help="seconds that an hour of pausing takes")

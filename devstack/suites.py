@@ -137,7 +137,11 @@ def processes(suite: Suite, arguments: list[str]) -> int:
 def together(suite: Suite, arguments: list[str]) -> tuple[str, ...]:
     """What lets processes share a suite."""
     several = processes(suite, arguments)
-    return () if several == 1 else ("-n", str(several), "--dist", "loadfile" if suite.servers else "load")
+    if several == 1:
+        return ()
+    # Whole files in the order of tests/conftest.py, or test by test.
+    how = ("loadfile", "--no-loadscope-reorder") if suite.servers else ("load",)
+    return ("-n", str(several), "--dist", *how)
 
 
 def names_a_test(argument: str) -> bool:

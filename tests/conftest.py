@@ -1,4 +1,4 @@
-"""The run's header: the versions of all that a failure could depend on; and which site a process has."""
+"""The run's header: the versions of all that a failure could depend on; and which site and files a process has."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 import os
 import platform
 import urllib.request
+from collections import Counter
 from collections.abc import Callable
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -66,6 +68,24 @@ NEEDS = {
     "Redis": "HDXJOBS_TEST_REDIS_URL",
     "Solr": "HDXJOBS_TEST_SOLR_URL",
 }
+
+
+#: Few tests that take long: begun last, one process would still be at them when the other has nothing to do any more.
+LONG_FILES = (
+    "service/test_delivery_faults.py",
+    "service/test_traps.py",
+    "service/test_prepare.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Processes that share a suite take its files in this order: the long ones, then those with the most tests."""
+    if sites.WORKER not in os.environ:
+        return
+    here = Path(__file__).parent
+    files = {item: os.path.relpath(item.path, here) for item in items}
+    count = Counter(files.values())
+    items.sort(key=lambda item: (files[item] not in LONG_FILES, -count[files[item]]))
 
 
 def pytest_configure(config: pytest.Config) -> None:

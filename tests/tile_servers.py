@@ -18,7 +18,7 @@ import requests
 from devstack.peers import MARTIN, Peer
 
 #: Seconds in which a server starts, or hears of a new layer.
-PATIENCE_S = 30
+PATIENCE_S = 120
 
 MARTIN_SETTINGS = """
 listen_addresses: 127.0.0.1:{port}
@@ -86,17 +86,24 @@ def running(peer: Peer, dsn: str, folder: Path) -> Iterator[Running]:
     """The server, started; the test is left out where it was not built."""
     if not peer.is_there:
         pytest.skip(f"{peer.name} {peer.version} is not there: ./dev peers builds it")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command, environment, server = _command(peer, dsn, port, folder)
-    with (folder / "log").open("w") as log:
+    with _reserved_port() as port, (folder / "log").open("w") as log:
+        command, environment, server = _command(peer, dsn, port, folder)
         process = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)
-    try:
-        assert until(server.answers), (folder / "log").read_text()
-        yield server
-    finally:
-        process.terminate()
-        process.wait()
+        try:
+            assert until(server.answers), (folder / "log").read_text()
+            yield server
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@contextmanager
+def _reserved_port() -> Iterator[int]:
+    """A port for a server of ours: who asks for any port is not given this one, who sets SO_REUSEADDR may listen."""
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1]
 
 
 def _command(peer: Peer, dsn: str, port: int, folder: Path) -> tuple[list[str], dict[str, str], Running]:

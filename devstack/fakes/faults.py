@@ -91,12 +91,12 @@ def broken(fault: Fault) -> Response:
         return Response(200, GARBAGE, {"Content-Type": "text/html"})
     headers = {}
     if fault.mode in {"429", "503"} and fault.retry_after_s >= 0:
-        value = (
-            formatdate(time.time() + fault.retry_after_s, usegmt=True)
-            if fault.as_date
-            else f"{fault.retry_after_s:g}"
-        )
-        headers["Retry-After"] = value
+        headers["Retry-After"] = f"{fault.retry_after_s:g}"
+        if fault.as_date:
+            # Both dates of one moment, or whoever compares them finds what passed between them.
+            now = int(time.time())
+            headers["Date"] = formatdate(now, usegmt=True)
+            headers["Retry-After"] = formatdate(now + fault.retry_after_s, usegmt=True)
     said = {"code": int(fault.mode), "error": HTTPStatus(int(fault.mode)).phrase}
     return Response(int(fault.mode), json.dumps(said).encode(), headers)
 

@@ -154,7 +154,7 @@ def decode(content: bytes | None) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def tile_reader(geo: GeoDatabase) -> Iterator[tiles.TileReader]:
-    reads = tiles.TileReader(geo.tiles, 5)
+    reads = tiles.TileReader(geo.tiles, 60)
     yield reads
     reads.close()
 

@@ -6,7 +6,7 @@ import socket
 import time
 
 import pytest
-from weblinks import BODY, failure_of, get
+from weblinks import BODY, PATIENCE_S, failure_of, get
 
 from ckanext.hdxjobs.geopreview.values import Link, Progress
 
@@ -52,12 +52,12 @@ def test_a_body_longer_than_announced_ends_where_it_was_announced(tmp_path, orig
 
 
 def test_a_body_announced_over_the_cap_is_refused_at_once(tmp_path, origin):
-    error = failure_of(tmp_path, f"{origin}/announced-huge")
+    error = failure_of(tmp_path, f"{origin}/announced/{10**12}")
     assert (error.code, error.params["found"]) == ("file-too-big", "931.3 GB")
 
 
 def test_a_body_that_the_disk_has_no_room_for_is_not_begun(tmp_path, origin):
-    error = failure_of(tmp_path, f"{origin}/announced-huge", max_bytes=10**13)
+    error = failure_of(tmp_path, f"{origin}/announced/{10**15}", max_bytes=10**16)
     assert (error.code, error.failure.retryable) == ("disk-full", True)
 
 
@@ -68,20 +68,20 @@ def test_a_body_without_end_is_stopped_at_the_cap(tmp_path, origin):
 def test_a_server_that_hangs_is_given_up(tmp_path, origin):
     start = time.monotonic()
     assert failure_of(tmp_path, f"{origin}/hang", read_timeout_s=0.3).code == "link-unreachable"
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < PATIENCE_S
 
 
 def test_a_server_that_drips_is_given_up_at_the_deadline(tmp_path, origin):
     start = time.monotonic()
     assert failure_of(tmp_path, f"{origin}/drip", deadline_s=0.5).code == "link-unreachable"
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < PATIENCE_S
 
 
 def test_a_server_that_drips_its_headers_is_given_up_at_the_deadline(tmp_path, origin):
     start = time.monotonic()
     error = failure_of(tmp_path, f"{origin}/drip-headers", deadline_s=0.5)
     assert (error.code, error.params) == ("link-unreachable", {"reason": "it took too long"})
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < PATIENCE_S
 
 
 def test_a_connection_reset_may_pass(tmp_path, origin):

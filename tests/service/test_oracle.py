@@ -33,13 +33,16 @@ pytestmark = pytest.mark.skipif(shutil.which("ogr2ogr") is None, reason="gdal-bi
 #: Fields that newer GDAL than the distribution's adds by itself.
 NEWER_FIELDS = {"id"}
 
-RANDOM = np.random.default_rng(7)
+
+def chance():
+    """The same numbers for each file, whichever is made first."""
+    return np.random.default_rng(7)
 
 
 def mixed_geojson(_):
-    features = []
+    random, features = chance(), []
     for number in range(500):
-        lon, lat = RANDOM.uniform(-170, 170), RANDOM.uniform(-80, 80)
+        lon, lat = random.uniform(-170, 170), random.uniform(-80, 80)
         shape = [
             makers.point(lon, lat),
             {"type": "LineString", "coordinates": [[lon, lat], [lon + 1, lat + 1], [lon + 2, lat]]},
@@ -61,13 +64,14 @@ def towns_kml(_):
 
 
 def projected_shapefile(folder):
+    random = chance()
     shapes = [
         shapely.box(x, y, x + 500, y + 700)
-        for x, y in RANDOM.uniform((200_000, 9_000_000), (800_000, 9_900_000), (200, 2))
+        for x, y in random.uniform((200_000, 9_000_000), (800_000, 9_900_000), (200, 2))
     ]
     fields = {
         "number": np.arange(200, dtype="int32"),
-        "area": RANDOM.uniform(0, 1, 200),
+        "area": random.uniform(0, 1, 200),
         "name": np.array([f"Ñandú {number}" for number in range(200)], dtype=object),
     }
     return makers.shapefile(
@@ -79,7 +83,7 @@ def of_all_types(driver, suffix, without=(), **options):
     """A file with a field of each type that a driver writes, and shapes in UTM."""
     shapes = [
         shapely.box(x, y, x + 500, y + 700)
-        for x, y in RANDOM.uniform((200_000, 9_000_000), (800_000, 9_900_000), (50, 2))
+        for x, y in chance().uniform((200_000, 9_000_000), (800_000, 9_900_000), (50, 2))
     ]
     number = np.arange(50)
     fields = {

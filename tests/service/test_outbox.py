@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg2
@@ -20,6 +21,9 @@ from ckanext.hdxjobs.analytics.sinks import MemorySink, Receipt
 from ckanext.hdxjobs.analytics.sql import query
 from ckanext.hdxjobs.analytics.wire import LateError, Wire
 from devstack import outbox as tables
+
+#: For wires whose deadline is not the point: more than a busy machine takes.
+PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -56,23 +60,39 @@ def test_an_event_that_comes_twice_is_stored_once(outbox: Outbox) -> None:
     assert (outbox.put([parcel]), outbox.put([parcel])) == (1, 0)
 
 
-def test_an_event_is_as_old_as_it_said(outbox: Outbox) -> None:
-    outbox.put(parcels(1, age_s=60.0))
+def clock(dsn: str) -> datetime:
+    """The database's."""
+    ((now,),) = tables.run(dsn, "SELECT clock_timestamp()")
+    assert isinstance(now, datetime)
+    return now
+
+
+def test_an_event_is_as_old_as_it_said(outbox: Outbox, dsn: str) -> None:
+    age = timedelta(seconds=60)
+    before = clock(dsn)
+    outbox.put(parcels(1, age_s=age.total_seconds()))
+    after = clock(dsn)
+
+    (row,) = outbox.search(limit=1)
+    assert before - age <= row["occurred_at"] <= after - age
+
+
+def test_a_salt_has_a_part_of_its_day_left(outbox: Outbox) -> None:
     (now,) = outbox.rows("salt", salt=b"x")
 
-    (row,) = outbox.search(limit=1)
-    (clock,) = tables.run(outbox._dsn, "SELECT now()")
-    assert 59 < (clock[0] - row["occurred_at"]).total_seconds() < 65
-    assert now["left_s"] > 0
+    assert 0 < now["left_s"] <= 86_400
 
 
-def test_the_machines_own_clock_does_not_date_events(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_machines_own_clock_does_not_date_events(
+    outbox: Outbox, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(time, "time", lambda: 0.0)
+    before = clock(dsn)
     outbox.put(parcels(1))
+    after = clock(dsn)
 
     (row,) = outbox.search(limit=1)
-    (clock,) = tables.run(outbox._dsn, "SELECT now()")
-    assert abs((clock[0] - row["occurred_at"]).total_seconds()) < 1
+    assert before <= row["occurred_at"] <= after
 
 
 def test_two_drains_never_hold_the_same_event(outbox: Outbox, dsn: str) -> None:
@@ -162,16 +182,18 @@ def test_what_is_too_old_is_forgotten(outbox: Outbox) -> None:
 
 
 def test_yesterdays_salt_is_destroyed(outbox: Outbox, dsn: str) -> None:
-    tables.run(dsn, "INSERT INTO hdxjobs_salt VALUES (current_date - 1, 'old') ON CONFLICT DO NOTHING")
+    ((yesterday,),) = tables.run(
+        dsn,
+        "INSERT INTO hdxjobs_salt VALUES ((now() AT TIME ZONE 'UTC')::date - 1, 'old')"
+        " ON CONFLICT (day) DO UPDATE SET salt = 'old' RETURNING day",
+    )
     outbox.change("forget_salts")
 
-    assert tables.run(
-        dsn, "SELECT count(*) FROM hdxjobs_salt WHERE day < (now() AT TIME ZONE 'UTC')::date"
-    ) == [(0,)]
+    assert tables.run(dsn, "SELECT count(*) FROM hdxjobs_salt WHERE day <= %s", [yesterday]) == [(0,)]
 
 
 def test_all_processes_share_the_days_salt(dsn: str) -> None:
-    wire = Wire(dsn, deadline_s=2)
+    wire = Wire(dsn, deadline_s=PATIENCE_S)
 
     assert Salts().today(wire.run) == Salts().today(wire.run)
 
@@ -260,7 +282,7 @@ def test_only_sinks_with_something_to_send_are_rung_for(outbox: Outbox) -> None:
 
 
 def test_a_wire_stores_an_event(dsn: str, outbox: Outbox) -> None:
-    Wire(dsn, deadline_s=2).run(query("put"), put_parameters(parcels(1)))
+    Wire(dsn, deadline_s=PATIENCE_S).run(query("put"), put_parameters(parcels(1)))
 
     assert len(outbox.search(limit=9)) == 1
 
@@ -270,8 +292,8 @@ def test_a_wire_gives_up_on_a_slow_statement_in_time(dsn: str) -> None:
     began = time.monotonic()
 
     with pytest.raises((LateError, psycopg2.Error)):
-        wire.run("SELECT pg_sleep(30)", {})
-    assert time.monotonic() - began < 1
+        wire.run("SELECT pg_sleep(60)", {})
+    assert time.monotonic() - began < 30
 
 
 def test_a_wire_gives_up_on_a_server_that_never_answers() -> None:
@@ -283,15 +305,15 @@ def test_a_wire_gives_up_on_a_server_that_never_answers() -> None:
 
 
 def test_a_wire_survives_a_restart_of_the_server(dsn: str) -> None:
-    wire = Wire(dsn, deadline_s=2)
+    wire = Wire(dsn, deadline_s=PATIENCE_S)
     (pid,) = wire.run("SELECT pg_backend_pid()", {})
-    tables.run(dsn, "SELECT pg_terminate_backend(%s)", pid)
+    assert tables.run(dsn, "SELECT pg_terminate_backend(%s, 60000)", pid) == [(True,)]
 
     assert wire.run("SELECT 1", {}) == [(1,)]
 
 
 def test_a_refused_statement_does_not_cost_the_connection(dsn: str) -> None:
-    wire = Wire(dsn, deadline_s=2)
+    wire = Wire(dsn, deadline_s=PATIENCE_S)
     before = wire.run("SELECT pg_backend_pid()", {})
     with pytest.raises(psycopg2.ProgrammingError):
         wire.run("SELECT no_such_column", {})
@@ -300,7 +322,7 @@ def test_a_refused_statement_does_not_cost_the_connection(dsn: str) -> None:
 
 
 def test_threads_share_a_wire(dsn: str) -> None:
-    wire = Wire(dsn, deadline_s=5)
+    wire = Wire(dsn, deadline_s=PATIENCE_S)
     answers: list[Any] = []
     threads = [threading.Thread(target=lambda: answers.append(wire.run("SELECT 1", {}))) for _ in range(8)]
     for thread in threads:
@@ -312,11 +334,15 @@ def test_threads_share_a_wire(dsn: str) -> None:
 
 
 def test_a_forked_child_leaves_its_parents_connection_alone(dsn: str) -> None:
-    wire = Wire(dsn, deadline_s=5)
+    wire = Wire(dsn, deadline_s=PATIENCE_S)
     before = wire.run("SELECT pg_backend_pid()", {})
     child = os.fork()
     if child == 0:
-        os._exit(0 if wire.run("SELECT pg_backend_pid()", {}) != before else 1)
+        status = 1
+        try:
+            status = int(wire.run("SELECT pg_backend_pid()", {}) == before)
+        finally:
+            os._exit(status)
     _, status = os.waitpid(child, 0)
 
     assert status == 0

@@ -34,7 +34,7 @@ def test_a_layer_that_is_shared_is_published_without_a_restart(
     tile_set = result.tile_sets[0]
     publish.share(resource_id=tile_set.resource_id, shared=True, dsn=geo.loader)
     assert until(lambda: server.tile(tile_set.layer_id).status_code == 200)
-    assert tile_set.layer_id in server.layers()
+    assert until(lambda: tile_set.layer_id in server.layers())
     ours = result.tile_reader.tile(tile_set.layer_id, 1, 0, 0, 0)
     assert server.tile(tile_set.layer_id).content == ours.body
 
@@ -63,7 +63,7 @@ def test_tiles_that_a_server_kept_are_gone_when_it_next_looks(
     assert until(lambda: server.tile(tile_set.layer_id).status_code == 200)
     publish.share(resource_id=tile_set.resource_id, shared=False, dsn=geo.loader)
     assert until(lambda: server.tile(tile_set.layer_id).status_code >= 400)
-    assert tile_set.layer_id not in server.layers()
+    assert until(lambda: tile_set.layer_id not in server.layers())
 
 
 def test_nothing_but_shared_layers_is_listed(geo: Any, server: Running) -> None:

@@ -462,8 +462,9 @@ def test_what_is_deleted_before_it_has_its_tables_gets_none(published, geo, monk
     assert geo.rows("SELECT tablename FROM pg_tables WHERE tablename ~ %s", tile_set.layer_id) == []
 
 
-def test_who_drops_a_layer_waits_for_the_tables_that_are_made_beside_it(published, geo):
+def test_who_drops_a_layer_waits_for_the_tables_that_are_made_beside_it(published, geo, monkeypatch):
     (tile_set,) = published(crowd(500))
+    monkeypatch.setitem(db.queries(), "lock_timeout", "SET LOCAL lock_timeout = '60s'")
     name = rules.table_name(tile_set.layer_id, 1)
     beside = {"stored": rules.stored_name(name), "pieces": rules.pieces_name(name)}
     maker = psycopg2.connect(geo.loader)

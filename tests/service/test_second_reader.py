@@ -17,8 +17,6 @@ from ckanext.hdxjobs.geopreview.formats import FORMATS
 needs_ogr2ogr = pytest.mark.skipif(shutil.which("ogr2ogr") is None, reason="gdal-bin is not installed")
 
 LIMITS = reader.Limits(timeout_s=60, memory_bytes=4 * 1024**3)
-#: For readers that hang: as much as the other one needs on a busy machine.
-SHORT = reader.Limits(timeout_s=10, memory_bytes=4 * 1024**3)
 
 CONTENTS = {
     "GeoJSON": makers.towns(),
@@ -40,17 +38,13 @@ def path(tmp_path):
     return make
 
 
-def read(path, format_name, *, limits=LIMITS, preferred="pyogrio"):
+def read(path, format_name, *, preferred="pyogrio"):
     """All features of a file's first layer, on whatever way they come."""
     format_ = FORMATS[format_name]
-    with reader.Readers(limits, preferred=preferred) as readers:
+    with reader.Readers(LIMITS, preferred=preferred) as readers:
         layer, *_ = readers.inspect(path, format_=format_)
         with readers.stream(path, format_=format_, layer=layer["name"], encoding="UTF-8") as stream:
             return [row for batch in stream.batches for row in batch.to_pylist()]
-
-
-def limits_for(how):
-    return SHORT if how == "a hang" else LIMITS
 
 
 def children():
@@ -70,14 +64,14 @@ def children():
 @pytest.mark.parametrize("how", broken.BREAKS)
 def test_a_reader_that_breaks_gives_way_to_the_systems(path, tmp_path, monkeypatch, how):
     tried = broken.install(tmp_path, monkeypatch, how, drivers=("GeoJSON",))
-    assert len(read(path("GeoJSON"), "GeoJSON", limits=limits_for(how))) == 3
+    assert len(read(path("GeoJSON"), "GeoJSON")) == 3
     assert tried.read_text().split() == ["parser", "launcher", "parser"]
 
 
 @pytest.mark.parametrize("how", broken.BREAKS)
 def test_a_driver_that_breaks_gives_way_to_the_formats_other_one(path, tmp_path, monkeypatch, how):
     tried = broken.install(tmp_path, monkeypatch, how, drivers=("LIBKML",))
-    assert len(read(path("KML"), "KML", limits=limits_for(how))) == 3
+    assert len(read(path("KML"), "KML")) == 3
     assert tried.read_text().split() == ["parser", "parser"]
 
 
@@ -95,9 +89,8 @@ def test_a_kml_that_the_usual_driver_reads_has_all_its_attributes(detected):
 @pytest.mark.parametrize("how", broken.BREAKS)
 def test_nobody_is_asked_a_third_time(path, tmp_path, monkeypatch, how):
     tried = broken.install(tmp_path, monkeypatch, how, drivers=("LIBKML", "KML"))
-    limits = reader.Limits(timeout_s=2, memory_bytes=4 * 1024**3) if how == "a hang" else LIMITS
     with pytest.raises(errors.DetectError) as caught:
-        read(path("KML"), "KML", limits=limits)
+        read(path("KML"), "KML")
     assert caught.value.code == broken.CODES.get(how, "reader-crashed")
     assert tried.read_text().split() == ["parser", "parser"]
 
@@ -134,8 +127,8 @@ def test_without_the_systems_reader_a_crash_is_a_crash(path, tmp_path, monkeypat
 def test_nothing_stays_behind(path, tmp_path, monkeypatch, how):
     broken.install(tmp_path, monkeypatch, how, drivers=("LIBKML",))
     found, before = path("KML"), children()
-    read(found, "KML", limits=limits_for(how))
-    assert children() == before
+    read(found, "KML")
+    assert set(children()) <= set(before)
     assert {one.name: one.stat().st_size <= 1024**2 for one in found.parent.iterdir()} in (
         {"layer.kml": True},
         {"layer.kml": True, "big": True},

@@ -14,6 +14,8 @@ from ckanext.hdxjobs.analytics.events import Envelope
 from devstack.fakes import client
 
 SERVICES = ("mixpanel", "ga4", "webhook")
+#: For answers that come: more than a busy machine takes for them.
+PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def make(fake):
     made = []
 
     def build(name, **more):
-        made.append(sinks.build(name, {**client.options(fake.url)[name], "timeout_s": 5, **more}))
+        made.append(sinks.build(name, {**client.options(fake.url)[name], "timeout_s": PATIENCE_S, **more}))
         return made[-1]
 
     yield build
@@ -99,7 +101,7 @@ def test_a_busy_service_pauses_the_sink_for_as_long_as_it_asks(make, fake, name,
 def test_a_date_to_retry_after_is_understood(make, fake, name):
     fake.fault(name, "503", retry_after_s=60, as_date=True)
 
-    assert 58 <= make(name).send(batch(1)).pause_s <= 61
+    assert make(name).send(batch(1)).pause_s == 60
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import makers
 import numpy as np
@@ -15,8 +14,12 @@ import shapely
 from conftest import decode
 
 from ckanext.hdxjobs import errors
-from ckanext.hdxjobs.geopreview import tiles
+from ckanext.hdxjobs.geopreview import flights, tiles
 from ckanext.hdxjobs.geopreview.values import Tile
+from devstack.own_site import until
+
+#: For queries whose time is not the point: more than a busy machine takes.
+PATIENCE_S = 60
 
 #: A unit of tile 0/0/0 in degrees of longitude.
 UNIT = 360 / 4096
@@ -87,10 +90,7 @@ def test_a_point_lies_where_it_should(imported):
 
 def test_many_vertices_are_simplified_before_they_are_encoded(imported):
     coast = [[n * 0.0005, 30 + (n % 7) * 0.0001] for n in range(100_000)] + [[50, 60], [0, 60]]
-    result = imported(makers.geojson(makers.feature(polygon(*coast))))
-    start = time.monotonic()
-    (item,) = result.tile()
-    assert time.monotonic() - start < 2
+    (item,) = imported(makers.geojson(makers.feature(polygon(*coast)))).tile()
     assert len(item["geometry"]["coordinates"][0]) < 1000
 
 
@@ -144,20 +144,23 @@ def test_a_tile_deep_down_still_shows_its_feature(imported):
     assert len(result.tile(24, 2**23 + 4, 2**23 + 4)) == 1
 
 
+def sessions(geo):
+    """Those of all tile readers."""
+    found = geo.rows(
+        "SELECT pid, backend_start FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'hdxjobs-tiles'"
+    )
+    return set(found)
+
+
 def test_connections_are_few_and_used_again(geo):
-    reads = tiles.TileReader(geo.tiles, 5, max_connections=2)
+    before = sessions(geo)
+    reads = tiles.TileReader(geo.tiles, PATIENCE_S, max_connections=2)
     for _ in range(5):
         reads.layer("nothing")
-    ((count,),) = geo.rows(
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hdxjobs-tiles' AND usename = %s",
-        _role(geo),
-    )
+    made = sessions(geo) - before
     reads.close()
-    assert count <= 2 + 3  # those of the shared reader
-
-
-def _role(geo):
-    return geo.tiles.split("//")[1].split(":")[0]
+    assert len(made) == 1
 
 
 def test_sessions_are_read_only_and_without_jit(geo):
@@ -175,46 +178,62 @@ def test_a_query_that_takes_too_long_means_come_back_later(geo):
     reads = tiles.TileReader(geo.tiles, 0.2)
     with pytest.raises(errors.PoolBusy):
         reads._one("SELECT pg_sleep(30)", {})
-    assert reads.layer("nothing") is None
+    until(lambda: answers(reads))
     reads.close()
+
+
+def answers(reads):
+    """Whether a reader answers, if only sometimes."""
+    try:
+        return reads.layer("nothing") is None
+    except errors.PoolBusy:
+        return False
+
+
+WAITS_FOR_A_LOCK = (
+    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+    " AND application_name = 'hdxjobs-tiles' AND wait_event_type = 'Lock'"
+)
 
 
 def test_a_full_pool_means_come_back_later(geo):
-    reads = tiles.TileReader(geo.tiles, 5, max_connections=1, wait_s=0.1)
-    busy = threading.Thread(target=reads._one, args=("SELECT pg_sleep(1)", {}))
-    busy.start()
-    while not geo.rows(
-        "SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(1)' AND state = 'active'"
-    ):
-        pass
-    with pytest.raises(errors.PoolBusy):
-        reads.layer("nothing")
+    reads = tiles.TileReader(geo.tiles, PATIENCE_S, max_connections=1, wait_s=0.1)
+    busy = threading.Thread(target=reads._one, args=("SELECT pg_advisory_lock(1)", {}))
+    locked = psycopg2.connect(geo.admin)
+    with locked, locked.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(1)")
+        busy.start()
+        until(lambda: geo.rows(WAITS_FOR_A_LOCK))
+        with pytest.raises(errors.PoolBusy):
+            reads.layer("nothing")
     busy.join()
     assert reads.layer("nothing") is None
+    locked.close()
     reads.close()
 
 
-def test_one_tile_asked_by_many_at_the_same_time_takes_one_connection(geo, imported):
+def test_one_tile_asked_by_many_at_the_same_time_takes_one_connection(geo, imported, monkeypatch):
     result = imported(makers.towns())
     layer_id = result.tile_sets[0].layer_id
-    reads = tiles.TileReader(geo.tiles, 5, max_connections=1, wait_s=0)
+    reads = tiles.TileReader(geo.tiles, PATIENCE_S, max_connections=1, wait_s=0)
+    waiting = threading.Semaphore(0)
+
+    class Watched(Future):
+        def result(self, timeout=None):
+            waiting.release()
+            return super().result(timeout)
+
+    monkeypatch.setattr(flights, "Future", Watched)
     locked = psycopg2.connect(geo.admin)
     with ThreadPoolExecutor(4) as threads:
         with locked, locked.cursor() as cursor:
             cursor.execute(f"LOCK TABLE hdxjobs.{result.tables[0].table_name}")
             first = threads.submit(reads.tile, layer_id, 1, 0, 0, 0)
-            while not geo.rows(
-                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
-                " AND application_name = 'hdxjobs-tiles' AND wait_event_type = 'Lock'"
-            ):
-                pass
-            asking = threading.Barrier(4)
-            more = [
-                threads.submit(lambda: (asking.wait(10), reads.tile(layer_id, 1, 0, 0, 0))[1])
-                for _ in range(3)
-            ]
-            asking.wait(10)
-        assert [len(decode(answer.result(10).body)) for answer in (first, *more)] == [3] * 4
+            until(lambda: geo.rows(WAITS_FOR_A_LOCK))
+            more = [threads.submit(reads.tile, layer_id, 1, 0, 0, 0) for _ in range(3)]
+            assert all(waiting.acquire(timeout=PATIENCE_S) for _ in more)
+        found = [answer.result(PATIENCE_S) for answer in (first, *more)]
+    assert [len(decode(tile.body)) for tile in found] == [3] * 4
     locked.close()
     reads.close()
 
@@ -246,10 +265,14 @@ def test_a_forked_process_makes_connections_of_its_own(geo):
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(write_end, str(reads._one("SELECT pg_backend_pid()", {})[0]).encode())
-        os._exit(0)
+        try:
+            os.write(write_end, str(reads._one("SELECT pg_backend_pid()", {})[0]).encode())
+        finally:
+            os._exit(0)
+    os.close(write_end)
     os.waitpid(child, 0)
-    assert int(os.read(read_end, 100)) != parents
+    with open(read_end) as told:
+        assert int(told.read()) != parents
     assert reads._one("SELECT pg_backend_pid()", {})[0] == parents
     reads.close()
 

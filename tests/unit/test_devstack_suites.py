@@ -50,9 +50,16 @@ def test_a_path_replaces_the_suites_folder_and_an_option_does_not(argument: str,
 
 def test_processes_share_a_whole_suite_but_not_what_somebody_looks_at_alone() -> None:
     shared = Suite("service", servers=True, processes=2)
-    assert together(shared, []) == ("-n", "2", "--dist", "loadfile")
+    assert together(shared, []) == ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
     assert together(shared, ["-x"]) == together(Suite("ckan", servers=True), []) == ()
 
 
 def test_processes_share_single_tests_where_no_database_is_made_for_each_process() -> None:
     assert together(Suite("fuzz", processes=2), []) == ("-n", "2", "--dist", "load")
+
+
+def test_the_files_that_processes_take_first_exist(pytestconfig: pytest.Config) -> None:
+    tests = Path(__file__).parents[1]
+    root = pytestconfig.pluginmanager.get_plugin(str(tests / "conftest.py"))
+
+    assert [name for name in root.LONG_FILES if not (tests / name).is_file()] == []
