@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -15,10 +14,11 @@ import psycopg2
 import pytest
 import requests
 
+from devstack.own_site import free_port
 from devstack.peers import MARTIN, Peer
 
 #: Seconds in which a server starts, or hears of a new layer.
-PATIENCE_S = 30
+PATIENCE_S = 120
 
 MARTIN_SETTINGS = """
 listen_addresses: 127.0.0.1:{port}
@@ -86,8 +86,7 @@ def running(peer: Peer, dsn: str, folder: Path) -> Iterator[Running]:
     """The server, started; the test is left out where it was not built."""
     if not peer.is_there:
         pytest.skip(f"{peer.name} {peer.version} is not there: ./dev peers builds it")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command, environment, server = _command(peer, dsn, port, folder)
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)
