@@ -14,7 +14,7 @@ from devstack.chaos.grounds import MAP_DATABASE, ORGANIZATION, Grounds
 from devstack.own_site import until
 
 #: Seconds in which a moment comes on the busiest machine.
-PATIENCE_S = 300
+PATIENCE_S = 1200
 
 ROW = "SELECT generation, state, phase, retired_at IS NOT NULL FROM hdxjobs_preview WHERE resource_id = %s"
 
