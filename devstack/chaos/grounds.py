@@ -31,9 +31,7 @@ FOLDER = DEV / "chaos"
 CKAN_DATABASE, MAP_DATABASE = "ckan_chaos", "geo_chaos"
 ORGANIZATION, EDITOR = "chaos", "chaos-editor"
 WORKERS = ("worker-1", "worker-2")
-SWEEP = "sweep"
-SWEEP_EVERY_S = 2
-
+SWEEP, SWEEP_EVERY_S = "sweep", 2
 TABLESPACE = "hdxjobs_chaos"
 
 #: Seconds stand for the minutes that the site's patience takes: tries are due at once, and silence is long.
@@ -176,7 +174,10 @@ class Grounds(Site):
         self.sweep(self._ckan)
 
     def stop(self) -> None:
-        """PostgreSQL by a word: killed, it leaves shared memory behind."""
+        """Nothing is started again; PostgreSQL by a word: killed, it leaves shared memory behind."""
+        self._over.set()
+        if self._kept:
+            self._keeper.join()
         if "postgres" in self.running:
             self.signal("postgres", cluster.IMMEDIATE)
             with suppress(TimeoutExpired):
@@ -194,10 +195,7 @@ class Grounds(Site):
         return [horse for horse in self.horses() if family.has_open(horse.pid, self.work_folder)]
 
     def orphans(self) -> list[family.Process]:
-        """What works on after its parent died: it is this process's child now, in a group of its own.
-
-        One that was just born will see by itself that it is alone.
-        """
+        """At work after their parents died: this process's children now; who was just born sees that it is alone."""
         started = {process.pid for process in list(self.running.values())}
         lonely = [each for each in family.horses([os.getpid()]) if each.pid not in started]
         return [each for each in lonely if family.has_begun(each.pid, self.work_folder)]
