@@ -93,7 +93,7 @@ def test_a_worker_that_an_emptied_redis_forgot_is_seen_again_from_its_next_job_o
     assert (forgotten, [seen.pid for seen in workers.look(queues.GEO).workers]) == ((), [os.getppid()])
 
 
-def test_after_a_look_at_the_workers_a_frozen_redis_keeps_nobody_waiting_for_longer(
+def test_after_a_look_at_the_workers_a_frozen_redis_keeps_nobody_waiting(
     worker: rq.Worker,
 ) -> None:
     """RQ gives its own time-out, of minutes, to any connection that it finds workers with."""
