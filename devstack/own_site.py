@@ -21,13 +21,25 @@ from devstack.fakes import client
 from devstack.paths import ROOT
 
 TOOLS = Path(sys.executable).parent
-PATIENCE_S = 60
+PATIENCE_S = 180
+#: Seconds between two rounds of the sweep.
+SWEEP_EVERY_S = 10
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36"
 
 
+_HELD: list[socket.socket] = []
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """A port for a server that comes later, or again: nobody else is given it while this process lives.
+
+    The kernel lets a server that reuses addresses, as all of ours do, listen beside a socket that does not.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    _HELD.append(held)
+    return int(held.getsockname()[1])
 
 
 def until(condition: Callable[[], Any], *, seconds: float = PATIENCE_S) -> None:
@@ -126,6 +138,16 @@ class Site:
     def start_worker(self) -> None:
         self.start("worker", str(TOOLS / "ckan"), "-c", str(self.ini), "jobs", "worker", "analytics_q")
 
+    def sweep_until(self, condition: Callable[[], Any]) -> None:
+        """Rounds, as cron does them, until it has come; what a round came too early for is the next one's."""
+        end = time.monotonic() + PATIENCE_S
+        while not condition():
+            if time.monotonic() > end:
+                raise TimeoutError("what was waited for did not come")
+            self.sweep()
+            with suppress(TimeoutError):
+                until(condition, seconds=SWEEP_EVERY_S)
+
     def sweep(self, ckan: Sequence[str] = ()) -> None:
         """One round, as cron would do it.
 
@@ -146,7 +168,7 @@ class Site:
         process.wait()
 
     def kill_with_children(self, name: str) -> None:
-        """A worker together with the process that does its job, which would else finish it alone."""
+        """With the process that does a worker's job, or a server's, which would else go on alone for a while."""
         parent = self.running[name].pid
         children = [pid for pid, its_parent in processes() if its_parent == parent]
         self.kill(name)
@@ -156,7 +178,7 @@ class Site:
 
     def stop(self) -> None:
         for name in list(self.running):
-            self.kill(name)
+            self.kill_with_children(name)
 
     def said(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
@@ -172,7 +194,7 @@ class Site:
         reply = requests.post(
             f"{self.url}/api/3/action/{action}",
             headers={"Authorization": token or self.token},
-            timeout=30,
+            timeout=60,
             **sent,
         )
         reply.raise_for_status()
@@ -190,7 +212,7 @@ class Site:
         """Download as a browser does; the statuses."""
         with requests.Session() as session:
             session.headers["User-Agent"] = BROWSER
-            return [session.get(address, timeout=30).status_code for _ in range(times)]
+            return [session.get(address, timeout=60).status_code for _ in range(times)]
 
     def downloads_arrived(self) -> int:
         return int(self.fake.stats("mixpanel")["events"].get("resource download", 0))

@@ -41,7 +41,7 @@ class Program:
     ready: Callable[[], bool] | None = None
     port: int | None = None
     sources: tuple[Path, ...] = ()
-    patience_s: float = 60
+    patience_s: float = 240
     user: str | None = None
     stop_signal: str = "TERM"
     settle_s: int = 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import psycopg2
 import pytest
 import requests
 
+from devstack.own_site import free_port
 from devstack.peers import MARTIN, Peer
 
 #: Seconds in which a server starts, or hears of a new layer.
@@ -86,8 +86,9 @@ def running(peer: Peer, dsn: str, folder: Path) -> Iterator[Running]:
     """The server, started; the test is left out where it was not built."""
     if not peer.is_there:
         pytest.skip(f"{peer.name} {peer.version} is not there: ./dev peers builds it")
-    with _reserved_port() as port, (folder / "log").open("w") as log:
-        command, environment, server = _command(peer, dsn, port, folder)
+    port = free_port()
+    command, environment, server = _command(peer, dsn, port, folder)
+    with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)
         try:
             assert until(server.answers), (folder / "log").read_text()
@@ -95,15 +96,6 @@ def running(peer: Peer, dsn: str, folder: Path) -> Iterator[Running]:
         finally:
             process.terminate()
             process.wait()
-
-
-@contextmanager
-def _reserved_port() -> Iterator[int]:
-    """A port for a server of ours: who asks for any port is not given this one, who sets SO_REUSEADDR may listen."""
-    with socket.socket() as reserved:
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        reserved.bind(("127.0.0.1", 0))
-        yield reserved.getsockname()[1]
 
 
 def _command(peer: Peer, dsn: str, port: int, folder: Path) -> tuple[list[str], dict[str, str], Running]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +16,7 @@ from ckanext.hdxjobs.geopreview import workplace
 from devstack.chaos import family, files, leaks, overlaps
 from devstack.chaos.grounds import WORKERS, Grounds
 from devstack.chaos.scene import Layer, Scene, roles, unsettled
+from devstack.own_site import PATIENCE_S, until
 
 GONE = """
 SELECT v.resource_id, v.state
@@ -152,11 +155,19 @@ def _doors(scene: Scene) -> Iterator[str | None]:
         listed = {layer["layer_id"] for layer in resource.layers} if resource else set[str]()
         for layer_id in layer_ids | listed:
             public = resource is not None and not resource.private and layer_id in listed
-            status = requests.get(
-                f"{scene.grounds.url}/hdxjobs/tiles/{layer_id}.json", timeout=30
-            ).status_code
+            status = _status(f"{scene.grounds.url}/hdxjobs/tiles/{layer_id}.json")
             right = status == requests.codes.ok if public else status == requests.codes.not_found
             yield None if right else f"layer {layer_id} of {resource or resource_id}: {status}"
+
+
+def _status(address: str) -> int:
+    """What a visitor gets who comes back when the site says that it is too busy now."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        status = requests.get(address, timeout=PATIENCE_S).status_code
+        if status != requests.codes.service_unavailable or time.monotonic() > end:
+            return status
+        time.sleep(1)
 
 
 def _tables(scene: Scene) -> Iterator[str | None]:
@@ -202,7 +213,9 @@ def _folders(scene: Scene) -> Iterator[str | None]:
 
 
 def _sessions(scene: Scene) -> Iterator[str | None]:
-    """Nobody is left in the map database, or holds a lock there."""
+    """Nobody is left in the map database, or holds a lock there, once the server has seen that they went."""
+    with suppress(TimeoutError):
+        until(lambda: not scene.grounds.ask_map(SESSIONS))
     yield from (str(row) for row in scene.grounds.ask_map(SESSIONS))
 
 
@@ -213,13 +226,13 @@ def _roles(scene: Scene) -> Iterator[str | None]:
 
 def _processes(scene: Scene) -> Iterator[str | None]:
     """Of a worker nothing lives on, neither when it is killed nor at the end; RQ's schedulers, which outlive a killed worker, end by themselves or here."""
-    others = {process.pid for process in scene.grounds.running.values()}
-    others |= {each.pid for each in family.children(others)}
     yield from (
         f"process {pid} went on without its parent: {told}" for pid, told in scene.sights.orphans.items()
     )
+    servers = {process.pid for process in scene.grounds.running.values()}
+    # A server has new children at any time: they are seen in the same look as it is.
     for process in family.descendants():
-        if process.pid not in others and process.group == process.pid:
+        if process.group == process.pid and not {process.pid, process.parent} & servers:
             yield f"process {process.pid}: {family.command(process.pid)}"
 
 

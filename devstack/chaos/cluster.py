@@ -16,7 +16,7 @@ from devstack.paths import outside
 IMMEDIATE, FAST = signal.SIGQUIT, signal.SIGINT
 #: Its processes end, the machine does not: what was written is with the kernel.
 SETTINGS = {"fsync": "off", "shared_buffers": "64MB"}
-STOPPING_S = 10
+STOPPING_S = 60
 
 
 def folder() -> Path:

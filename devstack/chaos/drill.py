@@ -22,7 +22,7 @@ from devstack.steps import wait_for
 
 PUBLISHERS = 3
 #: Seconds in which all must have found its end once the faults are over.
-SETTLING_S = 180
+SETTLING_S = 1200
 #: And without a guard, where some never do.
 LACKING_S = 25
 #: Between two looks at what runs; an orphan that is met twice was not killed with its parent.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +13,11 @@ from pathlib import Path
 
 #: prctl's number for "orphans among my descendants become my children" (linux/prctl.h).
 _PR_SET_CHILD_SUBREAPER = 36
+#: Of a process's flags: it is on its way out (include/linux/sched.h).
+_PF_EXITING = 0x4
+#: Where they are in /proc/PID/stat, counted from the state on, and the signals that it has yet to see.
+_FLAGS, _PENDING = 6, 28
+_TO_BE_KILLED = 1 << (signal.SIGKILL - 1)
 
 
 @dataclass(frozen=True)
@@ -28,16 +35,53 @@ def adopt_orphans() -> None:
 
 
 def processes() -> Iterator[Process]:
-    """All that live; the dead whom nobody asked for are left out."""
+    """All that live.
+
+    Left out are the dead whom nobody asked for, and those that the kernel has killed: they do nothing any more,
+    however long it is until they get the time to end.
+    """
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # gone meanwhile
-            state, parent, group = stat.read_text().rpartition(")")[2].split()[:3]
-            if state != "Z":
-                yield Process(int(stat.parent.name), int(parent), int(group))
+            told = _told(int(stat.parent.name))
+            if told[0] not in "ZX" and not _is_killed(told):
+                yield Process(int(stat.parent.name), int(told[1]), int(told[2]))
+
+
+def _told(pid: int) -> list[str]:
+    """What the kernel tells of a process, from its state on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _is_killed(told: list[str]) -> bool:
+    return bool(int(told[_FLAGS]) & _PF_EXITING or int(told[_PENDING]) & _TO_BE_KILLED)
+
+
+def freeze(process: Process) -> bool:
+    """Stop it where it is; False: it ended before."""
+    with suppress(OSError):
+        os.kill(process.pid, signal.SIGSTOP)
+        while is_alive(process):
+            if _told(process.pid)[0] == "T":
+                return True
+            time.sleep(0.01)
+    return False
+
+
+def thaw(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGCONT)
 
 
 def is_alive(process: Process) -> bool:
     return any(each.pid == process.pid for each in processes())
+
+
+def is_there(pid: int) -> bool:
+    """Whether it has not ended yet, or has not seen to what happens when it ends."""
+    try:
+        return _told(pid)[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def children(parents: Iterable[int]) -> list[Process]:
@@ -61,6 +105,18 @@ def descendants() -> list[Process]:
     return found
 
 
+def end_descendants() -> None:
+    """Kill them, and wait until they are dead and have let go of their files."""
+    with suppress(ChildProcessError):
+        while True:
+            for each in descendants():
+                with suppress(ProcessLookupError):
+                    os.kill(each.pid, signal.SIGKILL)
+            ended, _ = os.waitpid(-1, os.WNOHANG)
+            if not ended:
+                time.sleep(0.05)
+
+
 def has_open(pid: int, folder: Path) -> bool:
     """Whether a process holds something inside a folder open."""
     with suppress(OSError):  # gone meanwhile
@@ -80,10 +136,15 @@ def has_begun(pid: int, folder: Path) -> bool:
 
 
 def is_caged(pid: int) -> bool:
-    """Whether it can get no more rights, which is done after its life was bound to its parent's."""
+    """Whether its time is limited, which is done after its life was bound to its parent's."""
     with suppress(OSError):
-        return "NoNewPrivs:\t1" in Path(f"/proc/{pid}/status").read_text()
+        return _time(pid) != _time(os.getpid())
     return False
+
+
+def _time(pid: int) -> str:
+    limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    return next((line for line in limits if line.startswith("Max cpu time")), "")
 
 
 def command(pid: int) -> str:

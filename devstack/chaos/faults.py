@@ -20,7 +20,7 @@ LASTS_S, PAUSE_S = (0.5, 3.0), (0.2, 2.0)
 PREY_S = 10
 
 CONNECTED = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
-CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+CUT = "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
 
 #: A fault says what it did and waits for the time given to it; then it is undone.
 Fault = Callable[[Grounds, random.Random], Iterator[str]]

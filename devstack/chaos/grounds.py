@@ -21,6 +21,7 @@ import requests
 from devstack import ckan, outbox, postgres, solr
 from devstack.chaos import cluster, disk, family, files, gates
 from devstack.chaos.origin import Origin
+from devstack.chaos.overlaps import Cut
 from devstack.fakes import client
 from devstack.own_site import TOOLS, Site, free_port, until
 from devstack.paths import CKAN_INI, DEV
@@ -30,10 +31,7 @@ FOLDER = DEV / "chaos"
 CKAN_DATABASE, MAP_DATABASE = "ckan_chaos", "geo_chaos"
 ORGANIZATION, EDITOR = "chaos", "chaos-editor"
 WORKERS = ("worker-1", "worker-2")
-SWEEP = "sweep"
-SWEEP_EVERY_S = 2
-
-
+SWEEP, SWEEP_EVERY_S = "sweep", 2
 TABLESPACE = "hdxjobs_chaos"
 
 #: Seconds stand for the minutes that the site's patience takes: tries are due at once, and silence is long.
@@ -52,6 +50,7 @@ UPDATE hdxjobs_preview SET {change} WHERE resource_id IN (
     SELECT resource_id FROM hdxjobs_preview WHERE {rows} FOR UPDATE SKIP LOCKED
 )
 """
+LEFT = "SELECT pid FROM pg_stat_activity WHERE pid = ANY(%s)"
 #: Whoever ended a preview and did not tell so is dead.
 LAST = "UPDATE hdxjobs_preview SET finished_at = finished_at - interval '1 min 5 s' WHERE state <> 'deleted'"
 
@@ -85,7 +84,7 @@ class Grounds(Site):
         lacks = (sys.executable, "-m", "devstack.chaos.breaks", lacking)
         self._ckan = (*((str(TOOLS / "ckan"),) if lacking is None else lacks), "-c", str(self.ini))
         self.editor_token, self.has_disk = "", False
-        self.cuts: list[datetime] = []
+        self.cuts: list[Cut] = []
         self._gone, self._back_at = False, 0.0
         self._kept: dict[str, tuple[str, ...]] = {}
         self._over, self._keeping = threading.Event(), threading.Lock()
@@ -112,9 +111,9 @@ class Grounds(Site):
     def postgres_stopped(self, how: signal.Signals) -> Iterator[None]:
         """CKAN's database is away too, so that pages and saves fail meanwhile."""
         self._gone = True
-        self.cuts.append(datetime.now())
-        self.signal("postgres", how)
-        self.running["postgres"].wait(timeout=cluster.STOPPING_S)
+        with self._cut():
+            self.signal("postgres", how)
+            self.running["postgres"].wait(timeout=cluster.STOPPING_S)
         try:
             yield
         finally:
@@ -175,7 +174,10 @@ class Grounds(Site):
         self.sweep(self._ckan)
 
     def stop(self) -> None:
-        """PostgreSQL by a word: killed, it leaves shared memory behind."""
+        """Nothing is started again; PostgreSQL by a word: killed, it leaves shared memory behind."""
+        self._over.set()
+        if self._kept:
+            self._keeper.join()
         if "postgres" in self.running:
             self.signal("postgres", cluster.IMMEDIATE)
             with suppress(TimeoutExpired):
@@ -193,10 +195,7 @@ class Grounds(Site):
         return [horse for horse in self.horses() if family.has_open(horse.pid, self.work_folder)]
 
     def orphans(self) -> list[family.Process]:
-        """What works on after its parent died: it is this process's child now, in a group of its own.
-
-        One that was just born will see by itself that it is alone.
-        """
+        """At work after their parents died: this process's children now; who was just born sees that it is alone."""
         started = {process.pid for process in list(self.running.values())}
         lonely = [each for each in family.horses([os.getpid()]) if each.pid not in started]
         return [each for each in lonely if family.has_begun(each.pid, self.work_folder)]
@@ -204,8 +203,7 @@ class Grounds(Site):
     def send(self, action: str, file: files.File, *, token: str = "", **data: str) -> dict[str, Any]:
         """An action with a file."""
         upload = {"upload": (file.name, file.content)}
-        made: dict[str, Any] = self.call(action, files=upload, token=token, format=file.format, **data)
-        return made
+        return dict(self.call(action, files=upload, token=token, format=file.format, **data))
 
     def ask_ckan(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         return outbox.run(self.ckan_url, statement, parameters)
@@ -218,9 +216,21 @@ class Grounds(Site):
         return outbox.run(self.database(postgres.SUPERUSER, "postgres"), statement, parameters)
 
     def cut(self, statement: str) -> None:
-        """End sessions of the map database."""
-        self.cuts.append(datetime.now())
-        self.ask_server(statement, [MAP_DATABASE])
+        """End sessions of the map database.
+
+        :param statement: tells their numbers too
+        """
+        with self._cut():
+            ended = [pid for pid, *_ in self.ask_server(statement, [MAP_DATABASE])]
+            until(lambda: not self.ask_server(LEFT, [ended]))
+
+    @contextmanager
+    def _cut(self) -> Iterator[None]:
+        began = datetime.now()
+        try:
+            yield
+        finally:
+            self.cuts.append(Cut(began, datetime.now()))
 
     def hurry(self) -> None:
         for change, rows in HURRY.items():
@@ -240,9 +250,7 @@ def made(lacking: str | None = None) -> Iterator[Grounds]:
     finally:
         grounds.stop()
         grounds.origin.close()
-        for orphan in family.descendants():
-            with suppress(ProcessLookupError):
-                os.kill(orphan.pid, signal.SIGKILL)
+        family.end_descendants()
         _clear()
 
 

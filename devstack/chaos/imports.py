@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from devstack import postgres
@@ -15,7 +14,7 @@ from devstack.chaos.grounds import MAP_DATABASE, ORGANIZATION, Grounds
 from devstack.own_site import until
 
 #: Seconds in which a moment comes on the busiest machine.
-PATIENCE_S = 300
+PATIENCE_S = 1200
 
 ROW = "SELECT generation, state, phase, retired_at IS NOT NULL FROM hdxjobs_preview WHERE resource_id = %s"
 
@@ -71,13 +70,15 @@ class Import:
     def horse(self) -> family.Process:
         return first(self.grounds.busy_horses)
 
-    def reader(self, horse: family.Process) -> family.Process:
-        """A horse's reader, at work."""
+    def readers(self) -> list[family.Process]:
+        """At work."""
+        born = family.children(horse.pid for horse in self.grounds.busy_horses())
+        return [each for each in born if family.is_caged(each.pid)]
 
-        def readers() -> list[family.Process]:
-            return [each for each in family.children([horse.pid]) if family.is_caged(each.pid)]
-
-        return first(readers)
+    def is_unread(self) -> bool:
+        """Nobody knows yet what is in its file."""
+        _, state, phase, _ = self.row
+        return state in ("queued", "running") and phase in (None, "fetch", "detect")
 
     def beside(self, file: files.File) -> str:
         """One resource more in its dataset; its id."""
@@ -104,11 +105,25 @@ def fetched(made: Import) -> Iterator[None]:
 
 
 @contextmanager
-def checked(made: Import) -> Iterator[None]:
-    """Its reader is frozen before it tells what is in the file."""
+def checked(made: Import) -> Iterator[family.Process]:
+    """Its reader is frozen before it tells what is in the file; one that was too quick is left alone."""
     made.begin()
-    with _frozen(made.reader(made.horse())):
-        yield
+    while (reader := _caught(made)) is None:
+        made.begin()
+    try:
+        yield reader
+    finally:
+        family.thaw(reader)
+
+
+def _caught(made: Import) -> family.Process | None:
+    while made.is_unread():
+        for reader in made.readers():
+            if family.freeze(reader) and made.is_unread():
+                return reader
+            family.thaw(reader)
+        time.sleep(0.02)
+    return None
 
 
 def loaded(made: Import) -> AbstractContextManager[None]:
@@ -142,9 +157,8 @@ def _at(gate: Gate, made: Import) -> Iterator[None]:
 
 @contextmanager
 def _frozen(process: family.Process) -> Iterator[None]:
-    os.kill(process.pid, signal.SIGSTOP)
+    family.freeze(process)
     try:
         yield
     finally:
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGCONT)
+        family.thaw(process)

@@ -31,8 +31,6 @@ QUEUED = 50
 ROUNDS, MORE_ROUNDS, SHORT_MINUTES = 5, 20, 3
 #: Seconds that are long enough for a newer import to come to the lock of the one before.
 MOMENT_S = 1.5
-#: And for the kernel to kill.
-DYING_S = 5
 #: Seconds in which the sweep comes.
 CLEARED_S = 3
 #: Seconds after which nobody may see what was made private.
@@ -40,7 +38,7 @@ SEEN_S = 2
 
 #: The locks of imports have numbers of 64 bits; the gates' are small.
 ROB = """
-SELECT pg_terminate_backend(l.pid)
+SELECT l.pid, pg_terminate_backend(l.pid)
 FROM pg_locks AS l
 INNER JOIN pg_database AS d ON l.database = d.oid
 WHERE d.datname = %s AND l.locktype = 'advisory' AND l.objsubid = 1 AND l.classid::bigint <> 0
@@ -124,9 +122,12 @@ def made_private(made: Import) -> None:
     end = time.monotonic() + SEEN_S
     for (layer_id,) in made.grounds.ask_map(LAYERS, [made.resource_id]):
         address = f"{made.grounds.url}/hdxjobs/tiles/{layer_id}.json"
-        while requests.get(address, timeout=30).ok:
-            if time.monotonic() > end:
+        is_late = False
+        while requests.get(address, timeout=60).ok:
+            if is_late:
                 raise NotSoError(f"layer {layer_id} is seen {SEEN_S} s after its dataset was made private")
+            # Of the next request, which begins now.
+            is_late = time.monotonic() > end
 
 
 def _while(hold: imports.Hold, happens: Moment, made: Import) -> None:
@@ -143,24 +144,20 @@ def bereft_of_its_worker(made: Import) -> None:
 
 def bereft_of_its_horse(made: Import) -> None:
     """Its work horse is killed: a frozen reader must die too."""
-    made.begin()
-    horse = made.horse()
-    reader = made.reader(horse)
-    os.kill(reader.pid, signal.SIGSTOP)
-    os.kill(horse.pid, signal.SIGKILL)
-    try:
-        _dies(reader, "reader")
-    finally:
-        with suppress(ProcessLookupError):
-            os.kill(reader.pid, signal.SIGKILL)
+    with imports.checked(made) as reader:
+        os.kill(reader.parent, signal.SIGKILL)
+        try:
+            _dies(reader, "reader")
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(reader.pid, signal.SIGKILL)
 
 
 def _dies(process: family.Process, kind: str) -> None:
-    """By the kernel's hand: it is frozen."""
-    try:
-        until(lambda: not family.is_alive(process), seconds=DYING_S)
-    except TimeoutError:
-        raise NotSoError(f"its {kind} lives on") from None
+    """With its parent, by the kernel's hand: it is frozen."""
+    await_(lambda: not family.is_there(process.parent))
+    if family.is_alive(process):
+        raise NotSoError(f"its {kind} lives on")
 
 
 def robbed_of_its_queue(made: Import) -> None:

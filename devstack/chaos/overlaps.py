@@ -23,6 +23,14 @@ BLURRED = timedelta(milliseconds=30)
 
 
 @dataclass(frozen=True)
+class Cut:
+    """When sessions of the map database were ended, and all locks with them: each at some time within it."""
+
+    begin: datetime
+    end: datetime
+
+
+@dataclass(frozen=True)
 class Step:
     worker: str
     resource_id: str
@@ -42,12 +50,13 @@ def steps(worker: str, log: str) -> list[Step]:
     return found
 
 
-def locked(told: Iterable[Step], cuts: Collection[datetime]) -> list[Step]:
-    """Without those that lost their lock on the way: they are stopped where the next step begins.
-
-    :param cuts: when sessions of the map database were ended, and all locks with them
-    """
-    return [step for step in told if not any(step.begin - BLURRED <= cut <= step.end for cut in cuts)]
+def locked(told: Iterable[Step], cuts: Collection[Cut]) -> list[Step]:
+    """Without those that lost their lock on the way: they are stopped where the next step begins."""
+    return [
+        step
+        for step in told
+        if not any(step.begin - BLURRED <= cut.end and cut.begin <= step.end for cut in cuts)
+    ]
 
 
 def overlaps(told: Iterable[Step]) -> list[tuple[Step, Step]]:

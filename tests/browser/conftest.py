@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
-from portal import Site, wait_until
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from portal import PATIENCE_S, Site, wait_until
 
 from devstack import sites
 from devstack.ckan import command, logging_of, set_up_map
@@ -20,6 +20,8 @@ from devstack.own_site import free_port
 from devstack.steps import run
 
 ROOT = Path(__file__).resolve().parents[2]
+
+expect.set_options(timeout=PATIENCE_S * 1000)
 
 BROWSER_ARGUMENTS = (
     "--no-sandbox",
@@ -81,7 +83,9 @@ def write_ini(folder: Path, url: str) -> Path:
         f"[app:main]\nuse = config:{base}\n"
         # CKAN itself would ask Gravatar for a picture of the editor.
         f"ckan.site_url = {url}\nckan.gravatar_default = disabled\nckan.storage_path = {folder / 'storage'}\n"
-        f"ckanext.hdxjobs.geopreview.link_hosts_allowed = 127.0.0.1\n\n{logging_of(base)}"
+        "ckanext.hdxjobs.geopreview.link_hosts_allowed = 127.0.0.1\n"
+        # A page that takes long to load is no server that fell silent.
+        f"ckanext.hdxjobs.geopreview.read_timeout_s = {PATIENCE_S}\n\n{logging_of(base)}"
     )
     return path
 
@@ -116,7 +120,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     )  # fmt: skip
     worker = Process("worker", command("jobs", "worker", "geo_q", ini=ini), ini=ini, folder=folder)
     try:
-        wait_until(lambda: not web.alive() or answers(f"{url}/api/3/action/status_show"), seconds=60)
+        wait_until(lambda: not web.alive() or answers(f"{url}/api/3/action/status_show"), seconds=PATIENCE_S)
         if not web.alive() or not worker.alive():
             raise RuntimeError(f"the site did not start\n{web.said()}\n{worker.said()}")
         yield Site(url, editor["name"], "correct horse", editor["token"], web, worker)
@@ -155,6 +159,7 @@ def visitor(browser: Browser, site: Site) -> Iterator[Page]:
 def login_state(browser: Browser, site: Site) -> dict[str, object]:
     """The editor's cookies, after a real login."""
     context = browser.new_context(base_url=site.url)
+    context.set_default_timeout(PATIENCE_S * 1000)
     page = context.new_page()
     page.goto("/user/login")
     page.fill("#field-login", site.editor)
@@ -175,7 +180,7 @@ def editor(browser: Browser, site: Site, login_state: dict[str, object]) -> Iter
 def watched(browser: Browser, site: Site, **options: object) -> Iterator[Page]:
     """A page; the test fails if it asked another origin, opened a dialog or threw an error."""
     context = browser.new_context(base_url=site.url, **options)
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(PATIENCE_S * 1000)
     page = context.new_page()
     trouble: list[str] = []
     context.on(
@@ -189,5 +194,6 @@ def watched(browser: Browser, site: Site, **options: object) -> Iterator[Page]:
     page.on("dialog", lambda dialog: (trouble.append(f"dialog {dialog.message}"), dialog.dismiss()))
     page.on("pageerror", lambda error: trouble.append(f"error {error}"))
     yield page
+    page.unroute_all(behavior="ignoreErrors")
     context.close()
     assert trouble == []

@@ -15,8 +15,10 @@ from typing import Any, Protocol
 import requests
 from playwright.sync_api import Locator, Page
 
-#: Seconds within which a small file becomes a map, on a slow machine.
-PATIENCE_S = 60
+from devstack.chaos import family
+
+#: Seconds within which whatever is waited for comes, on a slow machine.
+PATIENCE_S = 120
 
 Properties = dict[str, Any]
 
@@ -97,12 +99,14 @@ class Site:
 
     @contextmanager
     def without_worker(self) -> Iterator[None]:
-        """Jobs wait meanwhile."""
-        os.kill(self.worker.popen.pid, signal.SIGSTOP)
+        """Jobs wait meanwhile; the last one, which would take more, has ended."""
+        worker = self.worker.popen.pid
+        os.kill(worker, signal.SIGSTOP)
         try:
+            wait_until(lambda: not family.horses([worker]), seconds=PATIENCE_S)
             yield
         finally:
-            os.kill(self.worker.popen.pid, signal.SIGCONT)
+            os.kill(worker, signal.SIGCONT)
 
 
 def geojson(*features: tuple[dict[str, Any], Properties]) -> bytes:
@@ -145,6 +149,12 @@ def features_in_view(page: Page) -> list[Properties]:
         }"""
     )
     return found
+
+
+def await_feature(page: Page, **properties: Any) -> None:
+    """Until the map draws one with these."""
+    wanted = properties.items()
+    wait_until(lambda: any(wanted <= found.items() for found in features_in_view(page)), seconds=PATIENCE_S)
 
 
 def click_at(page: Page, longitude: float, latitude: float) -> None:

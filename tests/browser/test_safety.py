@@ -41,7 +41,9 @@ def popup(naughty: Resource, visitor: Page) -> Locator:
     visitor.goto(naughty.path)
     drawn_map(visitor)
     click_at(visitor, 5, 5)
-    return visitor.locator(".hdxjobs-popup")
+    shown = visitor.locator(".hdxjobs-popup")
+    expect(shown).to_be_visible()
+    return shown
 
 
 def test_naughty_values_are_shown_as_they_are(popup: Locator) -> None:

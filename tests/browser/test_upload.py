@@ -7,7 +7,18 @@ import time
 
 from PIL import Image
 from playwright.sync_api import Page, expect
-from portal import Site, click_at, drawn_map, features_in_view, geojson, point, square
+from portal import (
+    PATIENCE_S,
+    Site,
+    await_feature,
+    click_at,
+    drawn_map,
+    features_in_view,
+    geojson,
+    point,
+    square,
+    wait_until,
+)
 
 CLINICS = geojson(
     (square(36, -2, 2), {"name": "Nairobi area", "beds": 120}),
@@ -40,6 +51,16 @@ def test_an_upload_by_the_form_becomes_a_map_without_a_reload(site: Site, editor
     assert {feature["name"] for feature in features_in_view(editor)} == {"Nairobi area", "A104", "عيادة"}
 
 
+def painted(picture: bytes) -> int:
+    """Points of a picture that have the colour of points of a map."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    return sum(
+        count
+        for count, colour in image.getcolors(maxcolors=1 << 24) or []
+        if all(abs(one - other) < 12 for one, other in zip(colour, BLUE, strict=True))
+    )
+
+
 def test_features_are_painted_on_the_canvas(site: Site, visitor: Page) -> None:
     resource = site.upload(
         "points.geojson", geojson(*[(point(30 + i / 10, 10), {"i": i}) for i in range(30)])
@@ -47,14 +68,9 @@ def test_features_are_painted_on_the_canvas(site: Site, visitor: Page) -> None:
     site.finished(resource)
     visitor.goto(resource.path)
 
-    picture = Image.open(io.BytesIO(drawn_map(visitor).screenshot())).convert("RGB")
+    view = drawn_map(visitor)
 
-    painted = sum(
-        count
-        for count, colour in picture.getcolors(maxcolors=1 << 24) or []
-        if all(abs(one - other) < 12 for one, other in zip(colour, BLUE, strict=True))
-    )
-    assert painted > 200
+    wait_until(lambda: painted(view.screenshot()) > 200, seconds=PATIENCE_S)
 
 
 def test_a_click_tells_the_attributes_of_a_feature(site: Site, visitor: Page) -> None:
@@ -94,7 +110,7 @@ def test_a_new_file_takes_the_old_ones_place_on_the_open_page(site: Site, visito
     expect(visitor.locator("[data-hdxjobs-status]")).to_have_attribute("data-state", "ready")
     drawn_map(visitor)
 
-    assert "after" in {feature.get("name") for feature in features_in_view(visitor)}
+    await_feature(visitor, name="after")
 
 
 def test_who_looks_at_a_replaced_file_is_told(site: Site, visitor: Page) -> None:

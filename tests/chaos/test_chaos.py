@@ -20,7 +20,7 @@ def test_nothing_is_lost_while_processes_and_servers_are_broken() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=1200,
+        timeout=7200,
     )
     sys.stdout.write(done.stdout)
     assert done.returncode == 0, done.stdout

@@ -8,12 +8,14 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import ckan.plugins as p
 import ckan.plugins.toolkit as tk
 import psycopg2
+import pyarrow as pa
 import pytest
 import rq
 import sqlalchemy as sa
@@ -23,12 +25,15 @@ from ckan.lib.jobs import add_queue_name_prefix
 from ckan.tests import factories
 from ckan.tests.helpers import CKANTestApp
 from outbox_view import Events
+from sqlalchemy.orm import close_all_sessions
 from werkzeug.datastructures import FileStorage
 
 from ckanext.hdxjobs import config, queues
 from ckanext.hdxjobs.analytics import beacon, capture
-from ckanext.hdxjobs.geopreview import db, gate, job
+from ckanext.hdxjobs.geopreview import db, gate, job, parsing, reader
+from ckanext.hdxjobs.geopreview.formats import FORMATS
 from ckanext.hdxjobs.geopreview.preview import PREVIEW, engine
+from ckanext.hdxjobs.geopreview.values import Coordinates
 
 OLDER = not tk.check_ckan_version(min_version="2.12")
 if OLDER:
@@ -134,6 +139,27 @@ def geo_admin_url(geo_url: str) -> str:
     return _admin_url(geo_url)
 
 
+@pytest.fixture(scope="session")
+def _emptying() -> list[str]:
+    """The statements that empty CKAN's tables, once they are there."""
+    return []
+
+
+@pytest.fixture
+def clean_db(reset_db: Callable[[], None], _emptying: list[str]) -> None:
+    """CKAN's fixture; but it looks for each of its tables, one by one, and that once a process is enough."""
+    if _emptying:
+        close_all_sessions()
+        model.Session.remove()
+        with engine().begin() as connection:
+            connection.exec_driver_sql(";".join(_emptying))
+        return
+    reset_db()
+    there = set(sa.inspect(engine()).get_table_names()) - {"alembic_version"}
+    tables = [table.name for table in reversed(model.repo.metadata.sorted_tables) if table.name in there]
+    _emptying += [f'DELETE FROM "{name}"' for name in tables]
+
+
 @pytest.fixture
 def migrated(with_plugins: Any, clean_db: Any, migrate_db_for: Callable[[str], None]) -> None:
     """CKAN's database, empty, with our table; the first cleaning of a run drops that."""
@@ -142,8 +168,14 @@ def migrated(with_plugins: Any, clean_db: Any, migrate_db_for: Callable[[str], N
 
 
 @pytest.fixture
-def site(migrated: None, clean_index: Any, clean_queues: Any, geo_url: str) -> Iterator[None]:
-    """An empty site: no datasets, no jobs, no layers, Redis believed to be well."""
+def site(
+    migrated: None, clean_index: Any, clean_queues: Any, reset_redis: Callable[..., Any], geo_url: str
+) -> Iterator[None]:
+    """An empty site: no datasets, no jobs, no layers, Redis believed to be well, and no worker.
+
+    One that a test killed is listed for some minutes.
+    """
+    reset_redis("rq:worker*")
     with engine().begin() as connection:
         connection.execute(PREVIEW.delete())
     _no_layers(geo_url)
@@ -259,7 +291,10 @@ class SilentServer:
 
 
 @pytest.fixture
-def silent_server() -> Iterator[SilentServer]:
+def silent_server(ckan_config: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentServer]:
+    """Nobody waits for it for long, nor asks it twice in a test."""
+    ckan_config["ckanext.hdxjobs.redis_timeout_s"] = "0.2"
+    monkeypatch.setattr(queues, "BREAK_S", 3600)
     server = SilentServer()
     yield server
     server.close()
@@ -301,6 +336,27 @@ def _people() -> dict[str, dict[str, Any]]:
     return headers | {"sysadmin": {"Authorization": sysadmin["token"]}, "anonymous": {}, "org": org}
 
 
+class _ReaderHere:
+    """What reads a file for a job, without a process of its own: starting that takes half of the time of a layer."""
+
+    def __init__(self, path: Path, asked: dict[str, Any], **_: Any) -> None:
+        self._file = parsing.File(path, FORMATS[asked["format"]], Coordinates(**asked["coordinates"]))
+
+    def ask(self, _request: dict[str, Any]) -> dict[str, Any]:
+        return self._file.inspect()
+
+    def batches(self, request: dict[str, Any], report: dict[str, Any]) -> Iterator[Any]:
+        features = io.BytesIO()
+        report.update(self._file.stream(request["layer"], features))
+        yield from pa.ipc.open_stream(features.getvalue())
+
+    def bytes_read(self) -> None:
+        """Nobody watches."""
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+
 def _layer(org_id: str, *, private: bool) -> dict[str, Any]:
     """The only layer of a new dataset, with its resource's and dataset's ids."""
     package = factories.Dataset(owner_org=org_id, private=private)
@@ -309,7 +365,9 @@ def _layer(org_id: str, *, private: bool) -> dict[str, Any]:
     resource = tk.get_action("resource_create")(
         dict(context), {"package_id": package["id"], "name": "Places", "upload": upload}
     )
-    job.run_preview(resource["id"], 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "Child", _ReaderHere)
+        job.run_preview(resource["id"], 1)
     found = tk.get_action("hdx_geopreview_status")(dict(context), {"id": resource["id"]})["layers"][0]
     model.Session.remove()
     return found | {"resource_id": resource["id"], "package_id": package["id"]}

@@ -66,7 +66,7 @@ def heavy(site: None, call: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def portal(site: None, tmp_path: Path) -> Iterator[Site]:
-    options = {"ckanext.hdxjobs.analytics.enabled": "false"}
+    options = {"ckanext.hdxjobs.analytics.enabled": "false", "ckanext.hdxjobs.postgis.statement_timeout_s": 5}
     made = Site(
         tmp_path,
         client.Fake(client.URL),

@@ -8,11 +8,12 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
+import redis
 import rq
 from ckan.lib.jobs import add_queue_name_prefix
 from rq.suspension import resume, suspend
 
-from ckanext.hdxjobs import queues
+from ckanext.hdxjobs import config, queues
 from ckanext.hdxjobs.geopreview import encore, job, tether
 
 Call = Callable[..., Any]
@@ -21,13 +22,19 @@ Jobs = Callable[[], list[tuple[str, int]]]
 
 @pytest.fixture
 def queue(site: None) -> rq.Queue:
-    return rq.Queue(add_queue_name_prefix(queues.GEO), connection=queues.connection())
+    """With a connection of its own: a worker of RQ's changes the time-outs of the one that it has."""
+    return rq.Queue(add_queue_name_prefix(queues.GEO), connection=redis.Redis.from_url(config.redis_url()))
 
 
 @pytest.fixture
 def worker(queue: rq.Queue, monkeypatch: pytest.MonkeyPatch) -> Iterator[rq.SimpleWorker]:
-    """It does its jobs in this process, which is not to die with it, and gets its signals back."""
+    """It does its jobs in this process, which is not to die with it, and gets its signals back.
+
+    What other tests made of this process, and the time that it gets, are no reason to take no more.
+    """
     monkeypatch.setattr(tether, "die_with_worker", lambda: True)
+    monkeypatch.setattr(encore, "MOST_BYTES", 2**62)
+    monkeypatch.setattr(encore, "MORE_S", 3600)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield rq.SimpleWorker([queue], connection=queue.connection)
     for number, handler in handlers.items():

@@ -8,18 +8,20 @@ import os
 import signal
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
-import makers
 import mapbox_vector_tile
 import psycopg2
 import pytest
 from ckan import model
 from ckan.tests import factories
-from workers import DEADLINE_S, work, worker
+from workers import DEADLINE_S, settings, work, worker
 
 from ckanext.hdxjobs.geopreview import sweep
+from devstack.chaos import files
+from devstack.chaos.origin import Origin
 
 FIELDS = {"name": "Lac Kivu", "depth": 475.5, "rank": 7, "deep": True}
 POLYGON = {
@@ -88,63 +90,96 @@ def imports_under_way(geo_url: str) -> int:
     return int(count)
 
 
-def test_an_uploaded_file_becomes_tiles_that_hold_all_its_fields(app: Any, editor: dict[str, str]) -> None:
-    resource_id = create(app, editor, file=(COLLECTION, "lakes.geojson"))
-    before = status(app, resource_id)
-    work()
-    after = status(app, resource_id)
+#: What one worker finds in its queue, in this order.
+UPLOADS = {
+    "lakes.geojson": COLLECTION,
+    "lakes.kml": KML,
+    "lakes.kmz": zipped("doc.kml", KML),
+    "lakes.zip": zipped("lakes.geojson", COLLECTION),
+    "cut.geojson": COLLECTION[:200],
+    "letter.zip": zipped("letter.txt", b"Dear Sir"),
+    "good.geojson": COLLECTION,
+}
+
+
+@pytest.fixture(scope="module")
+def _worked() -> dict[str, list[dict[str, Any]]]:
+    """A worker takes seconds to start: the tests look at what came of it."""
+    return {}
+
+
+@pytest.fixture
+def told(
+    _worked: dict[str, list[dict[str, Any]]], with_plugins: Any, app: Any, request: pytest.FixtureRequest
+) -> dict[str, list[dict[str, Any]]]:
+    """What the site tells of each upload, before and after a worker came to it."""
+    if not _worked:
+        editor = request.getfixturevalue("editor")
+        ids = {name: create(app, editor, file=(content, name)) for name, content in UPLOADS.items()}
+        before = {name: status(app, resource_id) for name, resource_id in ids.items()}
+        work()
+        _worked.update({name: [before[name], status(app, resource_id)] for name, resource_id in ids.items()})
+    return _worked
+
+
+def test_an_uploaded_file_becomes_tiles_that_hold_all_its_fields(
+    app: Any, told: dict[str, list[dict[str, Any]]]
+) -> None:
+    before, after = told["lakes.geojson"]
     tiles = after["layers"][0]["tiles"].replace("http://test.ckan.net", "").format(z=0, x=0, y=0)
     features = mapbox_vector_tile.decode(app.get(tiles).data)["layer"]["features"]
     assert (before["state"], after["state"]) == ("queued", "ready")
     assert [feature["properties"] for feature in features] == [FIELDS] * 3
 
 
-def test_several_files_of_several_formats_are_made_by_one_worker(app: Any, editor: dict[str, str]) -> None:
-    files = {
-        "lakes.geojson": COLLECTION,
-        "lakes.kml": KML,
-        "lakes.kmz": zipped("doc.kml", KML),
-        "lakes.zip": zipped("lakes.geojson", COLLECTION),
-    }
-    ids = [create(app, editor, file=(content, name)) for name, content in files.items()]
-    work()
-    assert [status(app, resource_id)["state"] for resource_id in ids] == ["ready"] * 4
+def test_several_files_of_several_formats_are_made_by_one_worker(
+    told: dict[str, list[dict[str, Any]]],
+) -> None:
+    formats = ("lakes.geojson", "lakes.kml", "lakes.kmz", "lakes.zip")
+    assert [told[name][-1]["state"] for name in formats] == ["ready"] * 4
 
 
 def test_bad_files_are_saved_and_explained_and_the_next_file_is_made_all_the_same(
-    app: Any, editor: dict[str, str]
+    told: dict[str, list[dict[str, Any]]],
 ) -> None:
-    files = {
-        "cut.geojson": COLLECTION[:200],
-        "letter.zip": zipped("letter.txt", b"Dear Sir"),
-        "good.geojson": COLLECTION,
-    }
-    ids = [create(app, editor, file=(content, name)) for name, content in files.items()]
-    work()
-    told = [status(app, resource_id) for resource_id in ids]
-    codes = [found["error"] and found["error"]["code"] for found in told]
-    assert [found["state"] for found in told] == ["failed", "unsupported", "ready"]
+    found = [told[name][-1] for name in ("cut.geojson", "letter.zip", "good.geojson")]
+    codes = [each["error"] and each["error"]["code"] for each in found]
+    assert [each["state"] for each in found] == ["failed", "unsupported", "ready"]
     assert codes == ["unreadable", "zip-without-layers", None]
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    made = Origin()
+    yield made
+    made.close()
 
 
 def test_a_worker_killed_in_the_middle_costs_an_attempt_and_nothing_else(
     app: Any,
-    editor: dict[str, str],
+    dataset: dict[str, Any],
+    call: Callable[..., Any],
     row: Callable[[str], dict[str, Any]],
     geo_url: str,
     monkeypatch: Any,
+    origin: Origin,
+    tmp_path: Path,
 ) -> None:
-    """kill -9 of the worker alone: its horse must die with it, and the sweep must queue the file again."""
-    places = [[n % 340 - 170, n // 340 - 60] for n in range(30_000)]
-    many = makers.geojson(*(makers.feature(makers.point(*place), **FIELDS) for place in places))
-    resource_id = create(app, editor, file=(many, "many.geojson"))
-    with worker() as process:
-        wait_for(lambda: imports_under_way(geo_url))
+    """kill -9 of the worker alone: its horse must die with it, and the sweep must queue the file again.
+
+    It has half of the file, and waits for the rest.
+    """
+    ini = settings(tmp_path, {"ckanext.hdxjobs.geopreview.link_hosts_allowed": origin.host})
+    link = {"url": origin.url(files.long(1)), "format": "GeoJSON"}
+    resource_id = call("resource_create", package_id=dataset["id"], **link)["id"]
+    with origin.held() as asked, worker(ini=ini) as process:
+        wait_for(asked.is_set)
+        under_way = imports_under_way(geo_url)
         os.kill(process.pid, signal.SIGKILL)
         wait_for(lambda: not imports_under_way(geo_url))
-    assert row(resource_id)["state"] == "running"
+    assert (under_way, row(resource_id)["state"]) == (1, "running")
     monkeypatch.setattr(sweep, "SILENT_S", 0)
     sweep.run()
     assert row(resource_id)["state"] == "queued"
-    work()
+    work(ini=ini)
     assert (status(app, resource_id)["state"], row(resource_id)["attempt"]) == ("ready", 2)

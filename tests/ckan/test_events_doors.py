@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from example_analytics import ExampleAnalytics
 from outbox_view import Events, get
 
 from ckanext.hdxjobs import config, queues
+from ckanext.hdxjobs.analytics import beacon as beacons
 from ckanext.hdxjobs.analytics import capture, health, spool
 from ckanext.hdxjobs.analytics.outbox import Parcel
 from ckanext.hdxjobs.analytics.sinks import Receipt
@@ -125,7 +127,10 @@ def test_a_beacon_that_is_not_ours_is_refused(
 
 
 @pytest.mark.ckan_config("ckanext.hdxjobs.analytics.browser_events_a_minute", 5)
-def test_a_visitor_who_reports_too_much_is_slowed(app: Any, events: Events) -> None:
+def test_a_visitor_who_reports_too_much_is_slowed(
+    app: Any, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beacons, "time", SimpleNamespace(monotonic=lambda: 100.0))
     statuses = [beacon(app, view(), view()) for _ in range(4)]
 
     assert statuses == [204, 204, 429, 429]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import socket
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -40,9 +39,7 @@ def too_late(events: Events, ckan_config: Any, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def no_redis(ckan_config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    monkeypatch.setitem(ckan_config, "ckan.redis.url", f"redis://127.0.0.1:{port}/0")
+    monkeypatch.setitem(ckan_config, "ckan.redis.url", "redis://127.0.0.1:9/0")
 
 
 @pytest.fixture

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ckan.tests import factories
 from outbox_view import Events, get
 from werkzeug.datastructures import FileStorage
+
+from ckanext.hdxjobs.analytics import salts
 
 Call = Callable[..., Any]
 
@@ -129,8 +132,9 @@ def test_a_download_that_is_refused_does_not_count(
 
 
 def test_a_visitor_is_one_all_day_and_told_from_others(
-    app: Any, upload: dict[str, Any], events: Events
+    app: Any, upload: dict[str, Any], events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(salts, "time", SimpleNamespace(monotonic=lambda: 100.0))
     for agent in ("curl/8", "curl/8", "wget/1"):
         get(app, path(upload), {"User-Agent": agent})
 

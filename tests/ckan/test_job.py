@@ -24,6 +24,7 @@ from werkzeug.datastructures import FileStorage
 from ckanext.hdxjobs import queues
 from ckanext.hdxjobs.errors import NOTICES, FetchError
 from ckanext.hdxjobs.geopreview import attempt, detect, fetch, job, lock, mirror, record
+from ckanext.hdxjobs.geopreview.remedies import DELAYS_S
 from ckanext.hdxjobs.geopreview.values import Progress
 
 Call = Callable[..., Any]
@@ -83,7 +84,7 @@ def end_sessions(geo_admin_url: str) -> None:
     connection = psycopg2.connect(geo_admin_url)
     with connection, connection.cursor() as cursor:
         cursor.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND application_name = 'hdxjobs' AND pid <> pg_backend_pid()"
         )
     connection.close()
@@ -292,7 +293,8 @@ def test_a_link_that_nobody_answers_is_tried_again_later(
     job.run_preview(resource["id"], 1)
     found = row(resource["id"])
     assert (found["state"], found["error_code"]) == ("retrying", "link-unreachable")
-    assert 25 < (found["next_at"] - found["started_at"]).total_seconds() < 60
+    # And a while in which the worker was slow.
+    assert DELAYS_S[0] <= (found["next_at"] - found["started_at"]).total_seconds() < DELAYS_S[1]
 
 
 def test_a_server_that_asks_for_time_is_left_alone_for_as_long(

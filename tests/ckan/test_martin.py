@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,8 @@ from ckan.tests import factories
 from layer_paths import tile_path
 from tile_servers import Running, role, running, until
 from werkzeug.datastructures import FileStorage
-from workers import work
+from workers import settings, work
 
-from devstack.ckan import logging_of
 from devstack.peers import MARTIN
 
 Call = Callable[..., Any]
@@ -32,24 +30,14 @@ def martin(geo_admin_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield started
 
 
-@pytest.fixture
-def sharing_ini(tmp_path: Path) -> Path:
-    """What the worker reads."""
-    path = tmp_path / "sharing.ini"
-    base = Path(os.environ["HDXJOBS_TEST_INI"])
-    options = f"use = config:{base}\nckanext.hdxjobs.tiles.share = true\n"
-    path.write_text(f"[app:main]\n{options}\n{logging_of(base)}")
-    return path
-
-
 def test_an_uploaded_file_is_a_layer_of_martin_as_soon_as_it_is_one_of_ckan(
-    martin: Running, site: None, app: Any, call: Call, sharing_ini: Path
+    martin: Running, site: None, app: Any, call: Call, tmp_path: Path
 ) -> None:
     package = factories.Dataset(owner_org=factories.Organization()["id"])
     upload = FileStorage(io.BytesIO(makers.towns()), filename="towns.geojson")
     resource = call("resource_create", package_id=package["id"], name="Towns", upload=upload)
     model.Session.remove()
-    work(ini=sharing_ini)
+    work(ini=settings(tmp_path, {"ckanext.hdxjobs.tiles.share": "true"}))
     layer = call("hdx_geopreview_status", id=resource["id"])["layers"][0]
     assert until(lambda: martin.tile(layer["layer_id"]).status_code == 200)
     assert martin.tile(layer["layer_id"]).content == app.get(tile_path(layer)).data
@@ -61,4 +49,4 @@ def test_martin_has_no_tile_of_a_dataset_that_was_made_private(
     assert until(lambda: martin.tile(layer["layer_id"]).status_code == 200)
     call("package_patch", id=layer["package_id"], private=True)
     assert until(lambda: martin.tile(layer["layer_id"]).status_code >= 400)
-    assert layer["layer_id"] not in martin.layers()
+    assert until(lambda: layer["layer_id"] not in martin.layers())

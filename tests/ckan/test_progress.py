@@ -12,6 +12,7 @@ import makers
 import pytest
 from ckan import model
 from slow_server import slow_server
+from workers import DEADLINE_S
 
 from ckanext.hdxjobs.errors import LoadError
 from ckanext.hdxjobs.geopreview import attempt, job, record
@@ -21,7 +22,6 @@ from ckanext.hdxjobs.messages import ENGLISH
 
 Call = Callable[..., Any]
 
-DEADLINE_S = 60
 STEP_BYTES = 300_000
 BODY = makers.geojson(*(makers.feature(makers.point(n % 90, n % 80), text="x" * 500) for n in range(2000)))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ import psycopg2
 import pytest
 import sqlalchemy as sa
 from ckan import authz, model
+from workers import DEADLINE_S, command, settings
 
-from ckanext.hdxjobs.geopreview import dataset, hooks, job, publish, sharing, sweep
+from ckanext.hdxjobs.geopreview import dataset, db, hooks, job, publish, sharing, sweep
 from ckanext.hdxjobs.geopreview.preview import engine
 
 Call = Callable[..., Any]
@@ -27,9 +27,20 @@ pytestmark = pytest.mark.ckan_config("ckanext.hdxjobs.tiles.share", True)
 AWAY = "postgresql://nobody@127.0.0.1:9/geo"
 
 
+@pytest.fixture
+def hurried() -> None:
+    """A save waits for the map database as long as it may, and no longer."""
+
+
 @pytest.fixture(autouse=True)
-def _map_database_believed_to_be_well() -> None:
+def _map_database_believed_to_be_well(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody is hurried it may take its time."""
     sharing.breaker.close()
+    if "hurried" not in request.fixturenames:
+        monkeypatch.setattr(db, "HURRIED_CONNECT_TIMEOUT_S", 60)
+        monkeypatch.setitem(db.queries(), "hurry", "SET LOCAL lock_timeout = '60s'")
 
 
 @pytest.fixture
@@ -326,7 +337,7 @@ def test_without_the_map_database_the_save_succeeds_and_a_later_sweep_takes_back
 
 
 def test_a_locked_map_database_delays_a_save_but_does_not_stop_it(
-    layer: dict[str, Any], call: Call, geo_url: str
+    layer: dict[str, Any], call: Call, geo_url: str, hurried: None
 ) -> None:
     holder = psycopg2.connect(geo_url)
     holder.cursor().execute("SELECT 1 FROM hdxjobs.resource FOR UPDATE")
@@ -369,17 +380,19 @@ def test_two_sweeps_of_the_command_line_at_once_do_no_harm(
     layer: dict[str, Any], geo_url: str, tile: Ask, tmp_path: Path
 ) -> None:
     publish.unshare([layer["resource_id"]], dsn=geo_url)
-    ini = tmp_path / "sharing.ini"
-    settings = Path(os.environ["HDXJOBS_TEST_INI"]).read_text()
-    ini.write_text(settings.replace("[app:main]", "[app:main]\nckanext.hdxjobs.tiles.share = true"))
-    command = [str(Path(sys.executable).parent / "ckan"), "-c", str(ini), "hdxjobs", "sweep"]
-    sweeps = [subprocess.Popen(command) for _ in range(2)]
-    assert [process.wait(timeout=60) for process in sweeps] == [0, 0]
+    ini = settings(tmp_path, {"ckanext.hdxjobs.tiles.share": "true"})
+    sweeps = [subprocess.Popen(command("hdxjobs", "sweep", ini=ini)) for _ in range(2)]
+    assert [process.wait(timeout=DEADLINE_S) for process in sweeps] == [0, 0]
     assert tile()
 
 
 def test_a_frozen_map_database_is_asked_once_and_stops_no_save(
-    layer: dict[str, Any], call: Call, ckan_config: Any, monkeypatch: pytest.MonkeyPatch, silent_server: Any
+    layer: dict[str, Any],
+    call: Call,
+    ckan_config: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    silent_server: Any,
+    hurried: None,
 ) -> None:
     frozen = f"postgresql://nobody@127.0.0.1:{silent_server.port}/geo"
     monkeypatch.setitem(ckan_config, "ckanext.hdxjobs.postgis.url", frozen)

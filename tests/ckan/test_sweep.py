@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import sqlalchemy as sa
 from ckan import model
 from click.testing import CliRunner
 from werkzeug.datastructures import FileStorage
+from workers import DEADLINE_S
 
 from ckanext.hdxjobs import cli, config, queues
 from ckanext.hdxjobs.errors import DetectError, LoadError, PreviewError
@@ -383,7 +385,7 @@ def test_status_tells_one_preview_as_json_and_all_as_counts(resource: dict[str, 
 
 def test_status_tells_how_long_the_oldest_waits(resource: dict[str, Any], run: Call) -> None:
     ago(resource, 3600, "queued_at")
-    assert "The oldest has waited 1:00:0" in run("status").stdout
+    assert re.search(r"The oldest has waited 1:0\d:\d\d", run("status").stdout)
 
 
 def test_status_says_nothing_of_waiting_when_nobody_waits(site: None, run: Call) -> None:
@@ -493,9 +495,9 @@ def test_a_looping_sweep_rings_and_ends_cleanly_on_sigterm(
     with subprocess.Popen(
         [ckan, "-c", os.environ["HDXJOBS_TEST_INI"], "hdxjobs", "sweep", "--every", "1"]
     ) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + DEADLINE_S
         while not jobs() and time.monotonic() < deadline:
             time.sleep(0.2)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=DEADLINE_S) == 0
     assert jobs() == [(resource["id"], 1)]

@@ -6,16 +6,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ckan import model
 
+from devstack.ckan import logging_of
+
 DEADLINE_S = 240
 
 
-def _command(*words: str, ini: Path | None = None, clock_h: int = 0) -> list[str]:
+def command(*words: str, ini: Path | None = None, clock_h: int = 0) -> list[str]:
     """A ckan command line.
 
     :param clock_h: hours by which its clock is wrong
@@ -25,15 +27,23 @@ def _command(*words: str, ini: Path | None = None, clock_h: int = 0) -> list[str
     return [*clock, ckan, "-c", str(ini or os.environ["HDXJOBS_TEST_INI"]), *words]
 
 
+def settings(folder: Path, options: Mapping[str, str]) -> Path:
+    """A file of the tests' settings and some more."""
+    base, path = Path(os.environ["HDXJOBS_TEST_INI"]), folder / "settings.ini"
+    lines = "".join(f"{key} = {value}\n" for key, value in options.items())
+    path.write_text(f"[app:main]\nuse = config:{base}\n{lines}\n{logging_of(base)}")
+    return path
+
+
 @contextmanager
 def worker(*options: str, ini: Path | None = None, clock_h: int = 0) -> Iterator[subprocess.Popen[bytes]]:
     """A worker in a process group of its own, ended with all it started.
 
     :param ini: its settings, if not those of the tests
     """
-    command = _command("jobs", "worker", *options, "geo_q", ini=ini, clock_h=clock_h)
+    words = command("jobs", "worker", *options, "geo_q", ini=ini, clock_h=clock_h)
     with subprocess.Popen(
-        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        words, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         try:
             yield process
@@ -52,5 +62,5 @@ def work(*, ini: Path | None = None, clock_h: int = 0) -> None:
 def sweep(*, clock_h: int) -> None:
     """A round of a real sweep."""
     subprocess.run(
-        _command("hdxjobs", "sweep", clock_h=clock_h), check=True, capture_output=True, timeout=DEADLINE_S
+        command("hdxjobs", "sweep", clock_h=clock_h), check=True, capture_output=True, timeout=DEADLINE_S
     )

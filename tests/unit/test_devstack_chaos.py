@@ -7,7 +7,8 @@ import os
 import random
 import subprocess
 import sys
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,11 @@ import pytest
 from ckanext.hdxjobs.geopreview import db
 from devstack.chaos.breaks import BREAKS, GuardMovedError
 from devstack.chaos.checks import CHECKS
-from devstack.chaos.family import has_begun, is_caged
+from devstack.chaos.family import Process, freeze, has_begun, is_alive, thaw
 from devstack.chaos.files import Content, content_of, make
 from devstack.chaos.leaks import told
 from devstack.chaos.moments import all_of_them
-from devstack.chaos.overlaps import locked, overlaps, steps
+from devstack.chaos.overlaps import Cut, locked, overlaps, steps
 from devstack.paths import ROOT
 
 LINE = "2026-11-24 10:00:{second},000 INFO  [job] Preview of {resource}, generation {generation}: load took {took} s"
@@ -53,9 +54,18 @@ def test_two_workers_at_one_resource_at_the_same_time_are_found() -> None:
     assert [(one.generation, other.generation) for one, other in overlaps(told)] == [(1, 2)]
 
 
+def at(second: float) -> datetime:
+    return datetime(2026, 11, 24, 10) + timedelta(seconds=second)
+
+
 def test_a_step_that_lost_its_lock_is_left_out() -> None:
     told = [*steps("a", log(10, 5)), *steps("b", log(12, 4, generation=2))]
-    assert locked(told, [datetime(2026, 11, 24, 10, 0, 7)]) == told[1:]
+    assert locked(told, [Cut(at(7), at(7))]) == told[1:]
+
+
+def test_a_step_that_began_before_its_session_was_seen_to_end_is_left_out() -> None:
+    told = [*steps("a", log(10, 5)), *steps("b", log(12, 4, generation=2))]
+    assert locked(told, [Cut(at(4), at(7))]) == told[1:]
 
 
 def test_a_step_that_was_left_counts_as_one_that_was_done() -> None:
@@ -64,19 +74,15 @@ def test_a_step_that_was_left_counts_as_one_that_was_done() -> None:
 
 
 READER = """
-import ctypes, sys
+import resource, sys
 for line in sys.stdin:
-    ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_CPU, (3600, 3600))
     print("caged", flush=True)
 """
 
 
 def test_a_reader_that_was_just_born_is_not_at_work_yet(tmp_path: Path) -> None:
     """Its life is not bound to its parent's yet: that comes before the cage is closed."""
-    if is_caged(os.getpid()):
-        pytest.skip(
-            "whoever runs the tests may get no more rights, so that nobody can see when a reader may not"
-        )
     folder = tmp_path / "job"
     folder.mkdir()
     with (
@@ -97,6 +103,35 @@ def test_a_reader_that_was_just_born_is_not_at_work_yet(tmp_path: Path) -> None:
         reader.stdout.readline()
         assert (born, has_begun(reader.pid, tmp_path)) == (False, True)
         reader.stdin.close()
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as born:
+        yield born
+        born.kill()
+
+
+def test_a_process_that_is_killed_lives_no_more_however_long_it_takes_to_end(
+    child: subprocess.Popen[bytes],
+) -> None:
+    """It is seen at the moment of the signal, at its end, and after it."""
+    process = Process(child.pid, os.getpid(), child.pid)
+    before = is_alive(process)
+    child.kill()
+    seen = [is_alive(process) for _ in range(20)]
+    assert (before, set(seen)) == (True, {False})
+
+
+def test_a_frozen_process_stands_still_and_lives(child: subprocess.Popen[bytes]) -> None:
+    process = Process(child.pid, os.getpid(), child.pid)
+    assert (freeze(process), is_alive(process)) == (True, True)
+    thaw(process)
+
+
+def test_nobody_can_be_frozen_who_has_ended(child: subprocess.Popen[bytes]) -> None:
+    child.kill()
+    assert not freeze(Process(child.pid, os.getpid(), child.pid))
 
 
 def test_a_horse_is_at_work_once_it_has_a_folder(tmp_path: Path) -> None:
