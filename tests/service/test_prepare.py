@@ -296,6 +296,35 @@ def test_a_collection_of_few_vertices_keeps_all_its_kinds_in_a_crowd(imported):
     assert kinds == {"Polygon", "LineString"}
 
 
+def test_routes_that_a_tile_leaves_out_are_told(imported):
+    result = imported(routes(), budget=SMALL)
+    _, dropped, _ = info(result)
+    shown = sum(amount for _, _, amount in shapes(result, 0, 0, 0))
+    assert shown == 2 * SMALL.rows
+    assert shown + dropped == 1_000
+
+
+def test_a_layer_counts_as_prepared_only_once_that_is_on_disk(published, geo, monkeypatch):
+    seen = []
+
+    def noted(preparation, made):
+        with preparation._connection.cursor() as cursor:
+            cursor.execute("SHOW synchronous_commit")
+            lazily = cursor.fetchone()
+            cursor.execute(db.query("note_prepared"), dict.fromkeys(NOTED) | {"table_name": ""})
+            cursor.execute("SHOW synchronous_commit")
+            seen.extend((lazily, cursor.fetchone()))
+
+    monkeypatch.setattr(prepare._Preparation, "_note", noted)
+    (tile_set,) = published(crowd(500))
+    prepare.prepare([tile_set], dsn=geo.loader, budget=SMALL)
+    assert seen == [("off",), ("on",)]
+
+
+#: What the registry is told of a layer.
+NOTED = ("tiles", "pieces", "lists", "deepest", "capped_zoom")
+
+
 def test_a_heavy_tile_shows_routes_by_their_filter(imported):
     result = imported(routes(300), budget=SMALL)
     ask = json.dumps({"filter": {"op": "=", "args": [{"property": "odd"}, 1]}})

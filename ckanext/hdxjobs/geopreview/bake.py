@@ -138,15 +138,19 @@ class Oven:
         amount = np.concatenate([drawn.amount, np.ones(len(level.shape_tile), np.int64)])
         listed = np.concatenate([np.zeros(len(drawn.tile), bool), self.listed[level.shape_feature]])
         which = np.flatnonzero(mine[tile])
-        tile, feature, place = tile[which], feature[which], self.boxes.rank[feature[which]]
+        place = self.boxes.rank[feature[which]]
         self._run(cursor, "calm_planner")
         self._run(cursor, "forget_heavy")
-        keep = kept(tile, place, tiles=len(mine), most=self.most)
-        transfer.fill(cursor, HEAVY, {"cell": level.keys[mine], "keep": keep[mine]})
+        keep = kept(tile[which], place, tiles=len(mine), most=self.most)
+        # Of features that are left out and have no pieces, their number says all.
+        lost = listed[which] & (place >= keep[tile[which]])
+        count = np.bincount(tile[which[lost]], minlength=len(mine))
+        which, place = which[~lost], place[~lost]
+        transfer.fill(cursor, HEAVY, {"cell": level.keys[mine], "keep": keep[mine], "lost": count[mine]})
         self._run(cursor, "bound_heavy")
         columns: transfer.Columns = {
-            "cell": level.keys[tile],
-            "fid": self.boxes.fid[feature],
+            "cell": level.keys[tile[which]],
+            "fid": self.boxes.fid[feature[which]],
             "amount": amount[which],
             "place": place,
             "listed": listed[which],

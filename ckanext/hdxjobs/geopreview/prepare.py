@@ -77,8 +77,8 @@ def prepare(
     for tile_set in tile_sets:
         limits = budget or Budget(max_zoom=rules.DEEPEST_MAX_ZOOM)
         with db.session(dsn, error=PublishError) as connection:
-            more = partial(hired, connection, dsn=dsn, count=hands)
-            preparation = _Preparation(connection, more, tile_set, limits)
+            hire = partial(hired, connection, dsn=dsn)
+            preparation = _Preparation(connection, hire, hands, tile_set, limits)
             made.append(preparation.run())
             preparation.release()
     return tuple(made)
@@ -90,12 +90,13 @@ class _Preparation:
     def __init__(
         self,
         connection: extensions.connection,
-        hire: Callable[[], AbstractContextManager[Hands]],
+        hire: Callable[..., AbstractContextManager[Hands]],
+        hands: int,
         tile_set: TileSet,
         budget: Budget,
     ) -> None:
         self._connection = connection
-        self._hire = hire
+        self._hire, self._hands = hire, hands
         self._name = rules.table_name(tile_set.layer_id, tile_set.generation)
         self._table = db.table(self._name)
         self._stored = db.table(rules.stored_name(self._name))
@@ -124,11 +125,13 @@ class _Preparation:
             else:
                 boxes = transfer.read_boxes(cursor, self._table, dimension=self._dimension)
         self._budget = replace(self._budget, rows=min(self._budget.rows, room))
-        light = len(boxes) <= self._budget.rows and int(boxes.vertices.sum()) <= self._budget.vertices
+        vertices = int(boxes.vertices.sum())
+        light = len(boxes) <= self._budget.rows and vertices <= self._budget.vertices
         if light:
             made = Prepared()
         else:
-            with self._hire() as hands:
+            # Another connection takes as long as a tile or two.
+            with self._hire(count=self._hands if vertices > bake.WORTH_SHARING else 1) as hands:
                 made = self._make(hands, boxes, properties)
         self._note(made)
         made = replace(made, seconds=time.monotonic() - started)
