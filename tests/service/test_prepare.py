@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from makers import feature, geojson, point, towns
 from shapely.geometry import mapping
 
 from ckanext.hdxjobs import errors
-from ckanext.hdxjobs.geopreview import bake, db, load, prepare, publish, pyramid, rules, transfer
+from ckanext.hdxjobs.geopreview import bake, db, listing, load, prepare, publish, pyramid, rules, transfer
 from ckanext.hdxjobs.geopreview.pyramid import Budget
 from ckanext.hdxjobs.geopreview.sketch import Sketches
 from devstack.own_site import until
@@ -217,13 +218,31 @@ def test_neighbours_leave_no_sliver_wider_than_half_a_pixel(imported, zoom):
     assert together.area > 0
 
 
-def test_world_spanning_routes_are_cut_and_found_everywhere(imported):
+def routes(count=1_000):
+    """Straight lines across the world."""
     random = np.random.default_rng(8)
-    ends = random.uniform([-170, -75, -170, -75], [170, 75, 170, 75], (1_000, 4))
+    ends = random.uniform([-170, -75, -170, -75], [170, 75, 170, 75], (count, 4))
     lines = (shapely.linestrings([[a, b], [c, d]]) for a, b, c, d in ends.tolist())
-    result = imported(geojson(*(feature(mapping(line), n=n) for n, line in enumerate(lines))), budget=SMALL)
+    return geojson(*(feature(mapping(line), n=n, odd=n % 2) for n, line in enumerate(lines)))
+
+
+CUT = replace(SMALL, short_vertices=0)
+
+
+@pytest.mark.parametrize(
+    ("budget", "few", "chunk"),
+    [
+        *((CUT, listing.FEW, transfer.CHUNK_VERTICES), (SMALL, listing.FEW, transfer.CHUNK_VERTICES)),
+        *((SMALL, 20, transfer.CHUNK_VERTICES), (SMALL, 20, 300)),
+    ],
+    ids=["cut", "listed", "listed twice", "listed of several chunks"],
+)
+def test_world_spanning_routes_are_found_everywhere(imported, monkeypatch, budget, few, chunk):
+    monkeypatch.setattr(listing, "FEW", few)
+    monkeypatch.setattr(transfer, "CHUNK_VERTICES", chunk)
+    result = imported(routes(), budget=budget)
     name = result.tables[0].table_name
-    for tile in [(4, 7, 7), (5, 3, 9), (6, 40, 20)]:
+    for tile in [(4, 7, 7), (5, 3, 9), (6, 40, 20), (9, 300, 200)]:
         touching = result.geo.rows(
             f"SELECT count(*) FROM hdxjobs.{name} WHERE ST_Intersects(hdx_geom, ST_TileEnvelope(%s, %s, %s))",
             *tile,
@@ -232,6 +251,89 @@ def test_world_spanning_routes_are_cut_and_found_everywhere(imported):
             fid for fid, shape, _ in shapes(result, *tile) if shape.intersects(shapely.box(0, 0, 4096, 4096))
         }
         assert abs(len(inside) - touching[0][0]) <= 1  # one may graze the edge
+
+
+def made(result):
+    """Pieces and lists of a layer, as the registry tells, and the lists that are there for tiles that are not heavy."""
+    name = result.tables[0].table_name
+    there = f"SELECT count(*) FROM hdxjobs.p{name[1:]} WHERE fids IS NOT NULL AND cell >= 0"
+    (row,) = result.geo.rows(
+        f"SELECT pieces, lists, ({there}) FROM hdxjobs.layer WHERE table_name = %s", name
+    )
+    return row
+
+
+def test_a_route_is_listed_and_not_copied(imported):
+    pieces, told, lists = made(imported(routes(), budget=SMALL))
+    assert pieces == 0
+    assert told == lists > 0
+
+
+def test_each_tile_has_one_list(imported, monkeypatch):
+    monkeypatch.setattr(transfer, "CHUNK_VERTICES", 300)
+    result = imported(routes(), budget=SMALL)
+    name = result.tables[0].table_name
+    assert result.geo.rows(f"SELECT cell FROM hdxjobs.p{name[1:]} GROUP BY cell HAVING count(*) > 1") == []
+
+
+def test_what_has_more_vertices_is_cut_beside_what_is_listed(imported):
+    result = imported(
+        geojson(*(feature(star(6_000)), *(feature(star(20, seed=seed)) for seed in range(200)))), budget=SMALL
+    )
+    pieces, lists, _ = made(result)
+    assert pieces > 0
+    assert lists > 0
+    assert {fid for fid, _, _ in shapes(result, 8, 133, 124)} == set(range(201))
+
+
+def test_a_collection_of_few_vertices_keeps_all_its_kinds_in_a_crowd(imported):
+    mixed = {
+        "type": "GeometryCollection",
+        "geometries": [star(10), {"type": "LineString", "coordinates": [[-60, -60], [60, 60]]}],
+    }
+    result = imported(geojson(*(feature(mixed) for _ in range(200))), budget=SMALL)
+    kinds = {shape.geom_type.removeprefix("Multi") for _, shape, _ in shapes(result, 8, 128, 127)}
+    assert kinds == {"Polygon", "LineString"}
+
+
+def test_routes_that_a_tile_leaves_out_are_told(imported):
+    result = imported(routes(), budget=SMALL)
+    _, dropped, _ = info(result)
+    shown = sum(amount for _, _, amount in shapes(result, 0, 0, 0))
+    assert shown == 2 * SMALL.rows
+    assert shown + dropped == 1_000
+
+
+def test_a_layer_counts_as_prepared_only_once_that_is_on_disk(published, geo, monkeypatch):
+    seen = []
+
+    def noted(preparation, made):
+        with preparation._connection.cursor() as cursor:
+            cursor.execute("SHOW synchronous_commit")
+            lazily = cursor.fetchone()
+            cursor.execute(db.query("note_prepared"), dict.fromkeys(NOTED) | {"table_name": ""})
+            cursor.execute("SHOW synchronous_commit")
+            seen.extend((lazily, cursor.fetchone()))
+
+    monkeypatch.setattr(prepare._Preparation, "_note", noted)
+    (tile_set,) = published(crowd(500))
+    prepare.prepare([tile_set], dsn=geo.loader, budget=SMALL)
+    assert seen == [("off",), ("on",)]
+
+
+#: What the registry is told of a layer.
+NOTED = ("tiles", "pieces", "lists", "deepest", "capped_zoom")
+
+
+def test_a_heavy_tile_shows_routes_by_their_filter(imported):
+    result = imported(routes(300), budget=SMALL)
+    ask = json.dumps({"filter": {"op": "=", "args": [{"property": "odd"}, 1]}})
+    ((content, state),) = result.geo.rows(
+        "SELECT mvt, state FROM hdxjobs.tile_v2(%s, 1, 0, 0, 0, %s)", result.tile_sets[0].layer_id, ask
+    )
+    assert state == "filtered"
+    odd = {item["properties"]["n"] for item in decode(bytes(content))}
+    assert odd == {n for n in range(300) if n % 2}
 
 
 def test_what_does_not_fit_is_dropped_and_told(imported):
@@ -583,10 +685,7 @@ def test_the_registry_tells_what_was_made(imported):
 def test_cutting_stops_where_it_would_never_end(imported, monkeypatch):
     monkeypatch.setattr(prepare, "MAX_PIECES_FREE", 0)
     monkeypatch.setattr(prepare, "MAX_PIECES_EACH", 2)
-    random = np.random.default_rng(8)
-    ends = random.uniform([-170, -75, -170, -75], [170, 75, 170, 75], (1_000, 4))
-    lines = (shapely.linestrings([[a, b], [c, d]]) for a, b, c, d in ends.tolist())
-    result = imported(geojson(*(feature(mapping(line)) for line in lines)), budget=SMALL)
+    result = imported(routes(), budget=SMALL)
     assert info(result)[0] == "stored"
     assert info(result, 8, 120, 120)[0] == "capped"
 

@@ -24,7 +24,7 @@ and ``extent`` (what runs in the child process, behind ``cage``, ``landlock`` an
 ``references``, ``unzip``, ``guard``
 (suspicion); ``archive``, ``companions``, ``shapefile``, ``texts``, ``place`` (from a download to files that a
 driver can open, in UTF-8); ``rows``, ``transfer`` (binary COPY); ``outline``, ``pyramid``, ``thinning``,
-``cutting``, ``slimming``, ``descent``, ``hands``, ``bake`` (what preparing is made of); ``answer``, ``legacy``
+``cutting``, ``listing``, ``slimming``, ``descent``, ``hands``, ``bake`` (what preparing is made of); ``answer``, ``legacy``
 (the words of the status and of old clients); ``preview``, ``db`` (the two databases); ``translate``, ``child``
 and ``launcher`` (readers as the parent sees them), ``lock``; ``encore`` (another preview by the same process), ``tether`` (none outlives
 its worker);

@@ -12,6 +12,7 @@ from psycopg2 import sql
 
 from ckanext.hdxjobs.geopreview import db, pyramid, thinning, transfer
 from ckanext.hdxjobs.geopreview.hands import Hands
+from ckanext.hdxjobs.geopreview.listing import Listed
 from ckanext.hdxjobs.geopreview.pyramid import Boxes, Flags, Ints
 from ckanext.hdxjobs.geopreview.thinning import Drawn
 from ckanext.hdxjobs.geopreview.transfer import Shapes
@@ -68,6 +69,7 @@ class Oven:
 
     :ivar table, stored, pieces: the layer's features, and where its tiles and its shapes go
     :ivar properties: SQL select list of the attributes
+    :ivar listed: features that tiles list: they are read whole
     :ivar most: features that a tile draws at most
     """
 
@@ -77,6 +79,7 @@ class Oven:
     pieces: sql.Composable
     boxes: Boxes
     properties: str
+    listed: Flags
     most: int
 
     def keep_shapes(self, shapes: Shapes, keys: Ints) -> None:
@@ -84,9 +87,19 @@ class Oven:
         columns = {"cell": keys[shapes.tile], "fid": self.boxes.fid[shapes.feature], "shape": shapes.ewkb}
         transfer.fill(self.hands.cursors[0], self.pieces, columns)
 
-    def draw_shapes(self, shapes: Shapes, keys: Ints) -> None:
-        """Large shapes stay as their tiles draw them; the key is negative."""
-        self.keep_shapes(shapes, -keys - 1)
+    def keep_lists(self, lists: Listed, keys: Ints) -> int:
+        """Lists stay for their tiles (numbers ``keys``) and those below.
+
+        :returns: how many
+        """
+        tiles, fids = lists.arrays(self.boxes.fid)
+        transfer.fill(self.hands.cursors[0], self.pieces, {"cell": keys[tiles], "fids": fids})
+        return len(tiles)
+
+    def draw_shapes(self, shapes: Shapes | Listed, keys: Ints) -> None:
+        """Large shapes stay as their tiles draw them; the key is negative.  Lists are made of what fits."""
+        if isinstance(shapes, Shapes):
+            self.keep_shapes(shapes, -keys - 1)
 
     def bake(self, level: Level, *, coarsest: int) -> int:
         """Store the tiles of a zoom; what is drawn gets coarser for the whole zoom until each fits.
@@ -123,18 +136,24 @@ class Oven:
         tile = np.concatenate([drawn.tile, level.shape_tile])
         feature = np.concatenate([drawn.feature, level.shape_feature])
         amount = np.concatenate([drawn.amount, np.ones(len(level.shape_tile), np.int64)])
+        listed = np.concatenate([np.zeros(len(drawn.tile), bool), self.listed[level.shape_feature]])
         which = np.flatnonzero(mine[tile])
-        tile, feature, place = tile[which], feature[which], self.boxes.rank[feature[which]]
+        place = self.boxes.rank[feature[which]]
         self._run(cursor, "calm_planner")
         self._run(cursor, "forget_heavy")
-        keep = kept(tile, place, tiles=len(mine), most=self.most)
-        transfer.fill(cursor, HEAVY, {"cell": level.keys[mine], "keep": keep[mine]})
+        keep = kept(tile[which], place, tiles=len(mine), most=self.most)
+        # Of features that are left out and have no pieces, their number says all.
+        lost = listed[which] & (place >= keep[tile[which]])
+        count = np.bincount(tile[which[lost]], minlength=len(mine))
+        which, place = which[~lost], place[~lost]
+        transfer.fill(cursor, HEAVY, {"cell": level.keys[mine], "keep": keep[mine], "lost": count[mine]})
         self._run(cursor, "bound_heavy")
         columns: transfer.Columns = {
-            "cell": level.keys[tile],
-            "fid": self.boxes.fid[feature],
+            "cell": level.keys[tile[which]],
+            "fid": self.boxes.fid[feature[which]],
             "amount": amount[which],
             "place": place,
+            "listed": listed[which],
         }
         transfer.fill(cursor, DRAWN, columns)
         self._encode(cursor, zoom, detail)
@@ -148,6 +167,7 @@ class Oven:
         if not mine.any():
             return
         self._run(cursor, "leave_shapes_out")
+        self._run(cursor, "list_drawn")
         self._run(cursor, "note_dropped")
         self._run(cursor, "fill_empty")
         for _ in range(FEWER_ROUNDS):

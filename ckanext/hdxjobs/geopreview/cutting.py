@@ -232,8 +232,13 @@ def split(parts: Parts, x: Ints, y: Ints, zoom: int) -> Parts:
 def loads(parts: Parts, tiles: int) -> tuple[Ints, Ints]:
     """Features and vertices in each of the tiles."""
     vertices = np.bincount(parts.tile, weights=parts.lengths, minlength=tiles).astype(np.int64)
-    pairs = np.unique((parts.tile << 32) | parts.feature)
-    return np.bincount(pairs >> 32, minlength=tiles), vertices
+    return np.bincount(pairs(parts)[0], minlength=tiles), vertices
+
+
+def pairs(parts: Parts) -> tuple[Ints, Ints]:
+    """Tile and feature of the parts, each pair once, in order."""
+    found = np.unique((parts.tile << 32) | parts.feature)
+    return found >> 32, found & (2**32 - 1)
 
 
 def of_tiles(parts: Parts, wanted: Flags) -> Parts:

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 SCHEMA = "hdxjobs"
 #: Raised with each change of the files in sql/.
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 CONNECT_TIMEOUT_S = 5
 #: When somebody waits for a save or a page.
 HURRIED_CONNECT_TIMEOUT_S = 2

@@ -20,12 +20,13 @@ import numpy as np
 from psycopg2 import extensions, sql
 
 from ckanext.hdxjobs.errors import PublishError, Superseded
-from ckanext.hdxjobs.geopreview import bake, cutting, db, descent, packing, pyramid, rules, thinning, transfer
+from ckanext.hdxjobs.geopreview import bake, db, descent, listing, packing, pyramid, rules, thinning, transfer
 from ckanext.hdxjobs.geopreview.bake import Level, Oven
 from ckanext.hdxjobs.geopreview.cutting import Parts
-from ckanext.hdxjobs.geopreview.descent import Fate
+from ckanext.hdxjobs.geopreview.descent import Fate, Zoom
 from ckanext.hdxjobs.geopreview.hands import Hands, hired
-from ckanext.hdxjobs.geopreview.pyramid import Boxes, Budget, Crowd, Flags, Ints
+from ckanext.hdxjobs.geopreview.listing import Large, Listed
+from ckanext.hdxjobs.geopreview.pyramid import Boxes, Budget, Ints
 from ckanext.hdxjobs.geopreview.sketch import Sketches
 from ckanext.hdxjobs.geopreview.values import TileSet
 
@@ -50,12 +51,14 @@ class Prepared:
 
     :ivar tiles: stored tiles
     :ivar pieces: pieces of large shapes
+    :ivar lists: tiles that list large shapes of few vertices
     :ivar deepest: the first zoom at which no tile is thinned
     :ivar capped_zoom: below it tiles may lack features; None: nowhere
     """
 
     tiles: int = 0
     pieces: int = 0
+    lists: int = 0
     deepest: int = 0
     capped_zoom: int | None = None
     seconds: float = 0.0
@@ -74,8 +77,8 @@ def prepare(
     for tile_set in tile_sets:
         limits = budget or Budget(max_zoom=rules.DEEPEST_MAX_ZOOM)
         with db.session(dsn, error=PublishError) as connection:
-            more = partial(hired, connection, dsn=dsn, count=hands)
-            preparation = _Preparation(connection, more, tile_set, limits)
+            hire = partial(hired, connection, dsn=dsn)
+            preparation = _Preparation(connection, hire, hands, tile_set, limits)
             made.append(preparation.run())
             preparation.release()
     return tuple(made)
@@ -87,12 +90,13 @@ class _Preparation:
     def __init__(
         self,
         connection: extensions.connection,
-        hire: Callable[[], AbstractContextManager[Hands]],
+        hire: Callable[..., AbstractContextManager[Hands]],
+        hands: int,
         tile_set: TileSet,
         budget: Budget,
     ) -> None:
         self._connection = connection
-        self._hire = hire
+        self._hire, self._hands = hire, hands
         self._name = rules.table_name(tile_set.layer_id, tile_set.generation)
         self._table = db.table(self._name)
         self._stored = db.table(rules.stored_name(self._name))
@@ -100,7 +104,7 @@ class _Preparation:
         self._outline = tile_set.outline
         self._dimension = _DIMENSIONS.get(tile_set.geometry_type)
         self._budget = budget
-        self._piece_count = 0
+        self._piece_count = self._list_count = 0
 
     def run(self) -> Prepared:
         started = time.monotonic()
@@ -121,11 +125,13 @@ class _Preparation:
             else:
                 boxes = transfer.read_boxes(cursor, self._table, dimension=self._dimension)
         self._budget = replace(self._budget, rows=min(self._budget.rows, room))
-        light = len(boxes) <= self._budget.rows and int(boxes.vertices.sum()) <= self._budget.vertices
+        vertices = int(boxes.vertices.sum())
+        light = len(boxes) <= self._budget.rows and vertices <= self._budget.vertices
         if light:
             made = Prepared()
         else:
-            with self._hire() as hands:
+            # Another connection takes as long as a tile or two.
+            with self._hire(count=self._hands if vertices > bake.WORTH_SHARING else 1) as hands:
                 made = self._make(hands, boxes, properties)
         self._note(made)
         made = replace(made, seconds=time.monotonic() - started)
@@ -159,6 +165,7 @@ class _Preparation:
             "table_name": self._name,
             "tiles": made.tiles,
             "pieces": made.pieces,
+            "lists": made.lists,
             "deepest": made.deepest,
             "capped_zoom": made.capped_zoom,
         }
@@ -176,20 +183,22 @@ class _Preparation:
         indexed = hands.aside(self._index_fid)
         walk = pyramid.walkers(boxes, self._budget)
         with self._connection:
-            parts = self._fetch(hands.cursors[0], boxes, walk)
+            parts = list(transfer.read_large(hands.cursors[0], self._table, boxes, walk))
+        large = Large(walk, listing.short(parts, boxes, self._budget))
         with self._connection:
             self._check(hands.cursors[0], keep=True)
             Sketches(self._name).store(hands.cursors[0], boxes, parts)
         most = 2 * self._budget.rows
-        oven = Oven(hands, self._table, self._stored, self._pieces, boxes, properties, most)
+        oven = Oven(hands, self._table, self._stored, self._pieces, boxes, properties, large.listed, most)
         self._tell(0.2)
-        levels, capped_zoom = self._descend(oven, walk, parts)
+        levels, capped_zoom = self._descend(oven, large, listing.apart(parts, large.listed))
         indexed.result()
         self._bake(oven, levels)
         if walk.any():
             self._finish_pieces()
         deepest = min(len(levels), rules.DEEPEST_MAX_ZOOM)
-        return Prepared(sum(len(level.x) for level in levels), self._piece_count, deepest, capped_zoom)
+        tiles = sum(len(level.x) for level in levels)
+        return Prepared(tiles, self._piece_count, self._list_count, deepest, capped_zoom)
 
     def _index_fid(self, cursor: Any) -> None:
         cursor.execute(db.query("lock_timeout"))
@@ -198,33 +207,23 @@ class _Preparation:
     def _index(self, what: str) -> sql.Identifier:
         return sql.Identifier(f"{self._name}_{what}")
 
-    def _fetch(self, cursor: Any, boxes: Boxes, walk: Flags) -> list[Parts]:
-        """The shapes that will be cut, as parts of the one tile of zoom 0."""
-        places = np.flatnonzero(walk)
-        if not len(places):
-            return []
-        top = np.zeros(1, np.int64)
-        return [
-            cutting.cut_to_tiles(replace(parts, feature=places[parts.feature]), top, top, 0)
-            for parts in transfer.read_shapes(cursor, self._table, boxes.fid[places])
-        ]
-
-    def _descend(self, oven: Oven, walk: Flags, parts: list[Parts]) -> tuple[list[Level], int | None]:
+    def _descend(self, oven: Oven, large: Large, parts: list[Parts]) -> tuple[list[Level], int | None]:
         """From zoom 0 down as long as a tile is heavy: who is drawn in each, and the pieces below.
 
         ``parts`` is used up.
         """
         levels: list[Level] = []
         crowd = pyramid.root(oven.boxes)
-        allowed = MAX_PIECES_FREE + MAX_PIECES_EACH * int(walk.sum())
+        allowed = MAX_PIECES_FREE + MAX_PIECES_EACH * int(large.walk.sum())
         while True:
             seen = bake.visible(oven.boxes, crowd.zoom)
             # A shape that is cut is drawn by its pieces, once it is larger than a pixel.
-            crowd = pyramid.without(crowd, walk & seen)
-            heavy, pieces = self._heavy(crowd, oven.boxes, walk, parts)
-            capped = bool(heavy.any()) and self._piece_count + pieces > allowed
+            crowd = pyramid.without(crowd, large.walk & seen)
+            zoom = descent.weighed(crowd, oven.boxes, large, parts, self._budget)
+            heavy = zoom.heavy
+            capped = bool(heavy.any()) and self._piece_count + zoom.pieces > allowed
             last = capped or crowd.zoom >= self._budget.max_zoom
-            shapes = self._step(oven, parts, partial(descent.step, crowd, heavy, seen, last), crowd)
+            shapes = self._step(oven, parts, zoom, partial(descent.step, zoom, seen, oven.listed, last))
             if not heavy.any():
                 return levels, None
             crowd = pyramid.only(crowd, heavy)
@@ -235,34 +234,32 @@ class _Preparation:
                 return levels, crowd.zoom if capped else None
             crowd = pyramid.children(crowd, oven.boxes)
 
-    def _heavy(self, crowd: Crowd, boxes: Boxes, walk: Flags, parts: list[Parts]) -> tuple[Flags, int]:
-        """Which tiles are over budget; and in how many pieces the cut shapes lie."""
-        rows, vertices = pyramid.weights(crowd, boxes, ~walk)
-        pieces = 0
-        for part in parts:
-            part_rows, part_vertices = cutting.loads(part, len(crowd.x))
-            rows, vertices = rows + part_rows, vertices + part_vertices
-            pieces += int(part_rows.sum())
-        return (rows > self._budget.rows) | (vertices > self._budget.vertices), pieces
-
     def _step(
-        self, oven: Oven, parts: list[Parts], step: Callable[[Parts], Fate], crowd: Crowd
+        self, oven: Oven, parts: list[Parts], zoom: Zoom, fate: Callable[[Parts], Fate]
     ) -> tuple[Ints, Ints]:
-        """Keep pieces of settled tiles, draw the large shapes of heavy ones; ``parts`` become those below.
+        """Keep what belongs to settled tiles, draw the large shapes of heavy ones; ``parts`` become those below.
 
         :returns: tile and feature of what is drawn, each pair once
         """
-        keys = pyramid.cell_keys(crowd.zoom, crowd.x, crowd.y)
         pairs: list[Ints] = [np.zeros((0, 2), np.int64)]
+        lists: list[tuple[Listed, Listed]] = []
         for number in range(len(parts)):
-            fate = step(parts[number])
-            parts[number] = fate.below
+            found = fate(parts[number])
+            parts[number] = found.below
             with self._connection:
                 self._check(oven.hands.cursors[0])
-                oven.keep_shapes(fate.kept, keys)
-                oven.draw_shapes(fate.drawn, keys)
-            self._piece_count += len(fate.kept)
-            pairs.append(np.column_stack([fate.drawn.tile, fate.drawn.feature]))
+                if isinstance(found.kept, Listed):
+                    lists.append((found.kept, found.finer))
+                else:
+                    oven.keep_shapes(found.kept, zoom.keys)
+                    self._piece_count += len(found.kept)
+                oven.draw_shapes(found.drawn, zoom.keys)
+            pairs.append(np.column_stack([found.drawn.tile, found.drawn.feature]))
+        if lists:
+            kept, finer = (listing.joined(several) for several in zip(*lists, strict=True))
+            with self._connection:
+                self._check(oven.hands.cursors[0])
+                self._list_count += oven.keep_lists(kept, zoom.keys) + oven.keep_lists(finer, zoom.keys_below)
         tile, feature = np.unique(np.concatenate(pairs), axis=0).T
         return tile, feature
 
@@ -286,4 +283,4 @@ class _Preparation:
             cursor.execute(db.query("analyze_table", table=self._pieces))
             cursor.execute(db.query("mark_walkers", table=self._table))
             cursor.execute(db.query("index_resting", index=self._index("resting"), table=self._table))
-            cursor.execute(db.query("analyze_table", table=self._table))
+            cursor.execute(db.query("analyze_walk", table=self._table))

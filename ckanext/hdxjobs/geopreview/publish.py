@@ -94,7 +94,7 @@ def _index(connection: extensions.connection, table_name: str) -> None:
             # A deletion was quicker.
             raise Superseded(table_name) from error
         cursor.execute(db.query("add_walk_column", table=table))
-        cursor.execute(db.query("analyze_table", table=table))
+        cursor.execute(db.query("analyze_places", table=table))
 
 
 def _detail(connection: extensions.connection, table: Table) -> float | None:

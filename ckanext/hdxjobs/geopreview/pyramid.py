@@ -41,12 +41,14 @@ class Budget:
     :ivar rows: features, those counted whose box touches the tile
     :ivar vertices: of all these features, or of their pieces
     :ivar walk_vertices: a feature with more is cut into pieces where tiles are heavy
+    :ivar short_vertices: a feature with no more is not cut: tiles list it, and it is read whole
     :ivar max_zoom: deepest zoom that is looked at
     """
 
     rows: int = 4_000
     vertices: int = 50_000
     walk_vertices: int = 5_000
+    short_vertices: int = 32
     max_zoom: int = 14
 
 

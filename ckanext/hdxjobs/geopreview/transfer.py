@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -115,6 +115,16 @@ def read_boxes(cursor: Any, table: sql.Composable, *, dimension: int | None) -> 
     sink = _Boxes()
     cursor.copy_expert(db.query("copy_boxes", table=table, dimension=asked), sink)
     return sink.result()
+
+
+def read_large(
+    cursor: Any, table: sql.Composable, boxes: pyramid.Boxes, wanted: pyramid.Flags
+) -> Iterator[Parts]:
+    """The parts of some features in the one tile of zoom 0; ``feature`` is the place in ``boxes``."""
+    places, top = np.flatnonzero(wanted), np.zeros(1, np.int64)
+    if len(places):
+        for parts in read_shapes(cursor, table, boxes.fid[places]):
+            yield cutting.cut_to_tiles(replace(parts, feature=places[parts.feature]), top, top, 0)
 
 
 def read_shapes(cursor: Any, table: sql.Composable, fids: npt.NDArray[np.int64]) -> Iterator[Parts]:

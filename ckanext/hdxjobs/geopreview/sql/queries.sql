@@ -271,7 +271,7 @@ WHERE table_name = %(table_name)s
 FOR UPDATE;
 
 -- name: was_prepared
-SELECT tiles, pieces, maxzoom, capped_zoom
+SELECT tiles, pieces, lists, maxzoom, capped_zoom
 FROM hdxjobs.layer
 WHERE table_name = %(table_name)s AND prepared_at IS NOT NULL;
 
@@ -341,9 +341,11 @@ WHERE s.cell = p.cell;
 TRUNCATE hdx_packed;
 
 -- name: work_tables
+-- Nothing of it counts before the registry says so, and what that waits for is on disk with all that was before it.
+SET synchronous_commit = off;
 CREATE TEMP TABLE hdx_walker (fid bigint PRIMARY KEY);
-CREATE TEMP TABLE hdx_drawn (cell bigint, fid bigint, amount bigint, place bigint);
-CREATE TEMP TABLE hdx_heavy (cell bigint PRIMARY KEY, keep bigint, bounds geometry);
+CREATE TEMP TABLE hdx_drawn (cell bigint, fid bigint, amount bigint, place bigint, listed bigint);
+CREATE TEMP TABLE hdx_heavy (cell bigint PRIMARY KEY, keep bigint, lost bigint, bounds geometry);
 CREATE TEMP TABLE hdx_packed (cell bigint, packed bytea);
 
 -- name: prepared_tables
@@ -354,7 +356,10 @@ CREATE TABLE {stored} (
 );
 -- Compressed already.
 ALTER TABLE {stored} ALTER packed SET STORAGE EXTERNAL;
-CREATE TABLE {pieces} (cell bigint NOT NULL, fid bigint NOT NULL, shape geometry NOT NULL);
+-- A row is a piece of a feature, or it lists features that are read whole.
+CREATE TABLE {pieces} (
+    cell bigint NOT NULL, fid bigint, shape geometry, fids bigint [], CHECK (num_nulls(shape, fids) = 1)
+);
 -- Coordinates hardly get smaller, and trying costs more than writing them.
 ALTER TABLE {pieces} ALTER shape SET STORAGE EXTERNAL;
 
@@ -438,6 +443,15 @@ FROM (
             CASE
                 WHEN p.shape IS NOT NULL
                     THEN hdxjobs.tile_shape_v2(p.shape, h.bounds, %(unit)s, %(detail)s * %(unit)s, 4 * %(unit)s)
+                WHEN
+                    d.listed = 1 AND ST_NPoints(l.hdx_geom) <= 10
+                    AND greatest(
+                        ST_XMax(l.hdx_geom) - ST_XMin(l.hdx_geom), ST_YMax(l.hdx_geom) - ST_YMin(l.hdx_geom)
+                    ) >= 8 * %(unit)s
+                    THEN coalesce(
+                        ST_AsMVTGeom(l.hdx_geom, h.bounds, 4096, 64, true),
+                        hdxjobs.tile_shape_v2(l.hdx_geom, h.bounds, %(unit)s, %(detail)s * %(unit)s, 4 * %(unit)s)
+                    )
                 WHEN ST_Dimension(l.hdx_geom) = 0 THEN ST_AsMVTGeom(l.hdx_geom, h.bounds, 4096, 64, true)
                 WHEN
                     ST_Dimension(l.hdx_geom) = 2
@@ -500,17 +514,26 @@ DELETE FROM {pieces} AS p
 USING hdx_drawn AS d, hdx_heavy AS h
 WHERE p.cell = -d.cell - 1 AND p.fid = d.fid AND d.cell = h.cell AND d.place >= h.keep;
 
+-- name: list_drawn
+-- Features that are read whole, as far as they are drawn, for tiles of some of the features.
+INSERT INTO {pieces} (cell, fids)
+SELECT -d.cell - 1, array_agg(d.fid ORDER BY d.fid)
+FROM hdx_drawn AS d
+INNER JOIN hdx_heavy AS h ON d.cell = h.cell AND d.place < h.keep
+WHERE d.listed = 1
+GROUP BY d.cell;
+
 -- name: note_dropped
 UPDATE {stored} AS s SET dropped = lost.amount
 FROM (
     SELECT
-        d.cell,
-        sum(d.amount) AS amount
-    FROM hdx_drawn AS d
-    INNER JOIN hdx_heavy AS h ON d.cell = h.cell AND d.place >= h.keep
-    GROUP BY d.cell
+        h.cell,
+        h.lost + coalesce(sum(d.amount), 0) AS amount
+    FROM hdx_heavy AS h
+    LEFT JOIN hdx_drawn AS d ON h.cell = d.cell AND d.place >= h.keep
+    GROUP BY h.cell
 ) AS lost
-WHERE s.cell = lost.cell;
+WHERE s.cell = lost.cell AND lost.amount > 0;
 
 -- name: thin_heavy
 DELETE FROM hdx_heavy AS h
@@ -527,14 +550,25 @@ UPDATE {table} AS l SET hdx_walk = true
 FROM hdx_walker AS w
 WHERE l.hdx_fid = w.fid;
 
+-- name: analyze_places
+-- What tiles are planned by, in half the time of all columns; those follow by themselves (autovacuum).
+ANALYZE {table} (hdx_fid, hdx_geom);
+
+-- name: analyze_walk
+-- All else in it is as it was when the layer was published.
+ANALYZE {table} (hdx_walk);
+
 -- name: index_resting
 CREATE INDEX IF NOT EXISTS {index} ON {table} USING gist (hdx_geom) WHERE NOT hdx_walk;
 
 -- name: note_prepared
+SET LOCAL synchronous_commit TO DEFAULT;
 UPDATE hdxjobs.layer
 SET
     prepared_at = now(),
     maxzoom = greatest(maxzoom, %(deepest)s),
-    tiles = %(tiles)s,    pieces = %(pieces)s,
+    tiles = %(tiles)s,
+    pieces = %(pieces)s,
+    lists = %(lists)s,
     capped_zoom = %(capped_zoom)s
 WHERE table_name = %(table_name)s AND retired_at IS NULL;

@@ -57,6 +57,8 @@ ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS has_sketches boolean NOT NULL
 
 ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS preview_row_bytes real;
 
+ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS lists bigint NOT NULL DEFAULT 0;
+
 COMMENT ON COLUMN hdxjobs.layer.has_sketches IS 'Whether large shapes are there in rough, for previews, in the table named with k_ for l_';
 COMMENT ON COLUMN hdxjobs.layer.preview_row_bytes IS 'Bytes of a row without a sketch, on average; NULL: there are no sketches';
 COMMENT ON COLUMN hdxjobs.layer.prepared_at IS 'NULL until every tile is known to be stored or cheap; tiles are previews till then';
@@ -64,6 +66,7 @@ COMMENT ON COLUMN hdxjobs.layer.prepare_share IS 'How much of preparing is done,
 COMMENT ON COLUMN hdxjobs.layer.prepare_attempts IS 'How often preparing was begun; it is given up after some';
 COMMENT ON COLUMN hdxjobs.layer.tiles IS 'Number of stored tiles, in the table named like the layer''s with s_ for l_';
 COMMENT ON COLUMN hdxjobs.layer.pieces IS 'Number of pieces of large features, in the table named with p_ for l_';
+COMMENT ON COLUMN hdxjobs.layer.lists IS 'Number of tiles whose large features of few vertices are listed beside the pieces, and read whole';
 COMMENT ON COLUMN hdxjobs.layer.capped_zoom IS 'Below this zoom tiles may lack features: shapes too many and too long to be cut further; NULL: nowhere';
 
 -- Tiles that an older release stored have no gzip copy: one is made for each request.

@@ -258,7 +258,7 @@ SELECT format(
     ' AND greatest(ST_XMax(%1$s) - ST_XMin(%1$s), ST_YMax(%1$s) - ST_YMin(%1$s)) >= 2 * $3'
     ' THEN coalesce(ST_AsMVTGeom(%1$s, $1, 4096, 64, true), hdxjobs.tile_shape_v2(%1$s, $1, $3, $3, $3))'
     ' ELSE hdxjobs.tile_shape_v2(%1$s, $1, $3, $3, $3) END AS hdx_shape %3$s'
-    ' FROM (SELECT * FROM hdxjobs.%4$s WHERE hdx_geom && $2 %5$s AND (%6$s) LIMIT $5) AS whole %2$s',
+    ' FROM (SELECT * FROM %4$s WHERE hdx_geom && $2 %5$s AND (%6$s) LIMIT $5) AS whole %2$s',
     CASE WHEN mixed.kinds THEN 'kind.shape' ELSE 'hdx_geom' END,
     CASE WHEN mixed.kinds THEN 'CROSS JOIN LATERAL hdxjobs.kinds_v1(hdx_geom) AS kind (shape)' ELSE '' END,
     hdxjobs.tile_properties_v2(layer.fields, lean), source, only_those, condition
@@ -267,7 +267,7 @@ FROM (SELECT layer.geometry_type IN ('Geometry', 'GeometryCollection') AS kinds)
 $$;
 
 COMMENT ON FUNCTION hdxjobs.whole_features_v1(hdxjobs.layer, text, text, boolean, text)
-IS 'SQL of features that are read whole; source: a quoted table of the schema, with its TABLESAMPLE clause; only_those: "" or "AND ..."';
+IS 'SQL of features that are read whole; source: a table with its TABLESAMPLE clause, or what else may stand after FROM; only_those: "" or "AND ..."';
 
 -- Where a layer's features for one tile come from: SQL with $1 tile, $2 its margin included, $3 unit, $4 keys of the
 -- tile and those above it, $5 most rows.  Before a layer is prepared, large shapes are never read: there are
@@ -280,9 +280,9 @@ PARALLEL SAFE
 AS $$
 SELECT
     hdxjobs.whole_features_v1(
-        layer, format('%I %s', layer.table_name, sample),
+        layer, format('hdxjobs.%I %s', layer.table_name, sample),
         CASE
-            WHEN layer.prepared_at IS NOT NULL AND layer.pieces > 0 THEN 'AND NOT hdx_walk'
+            WHEN layer.prepared_at IS NOT NULL AND layer.pieces + layer.lists > 0 THEN 'AND NOT hdx_walk'
             WHEN layer.prepared_at IS NOT NULL THEN ''
             WHEN layer.has_sketches THEN format('AND hdx_fid NOT IN (SELECT hdx_fid FROM hdxjobs.%I)', 'k' || substr(layer.table_name, 2))
             ELSE 'AND pg_column_size(hdx_geom) < 80000'
@@ -296,9 +296,26 @@ SELECT
             ' INNER JOIN hdxjobs.%I ON hdx_fid = fid WHERE (%s)',
             hdxjobs.tile_properties_v2(layer.fields, lean), 'p' || substr(layer.table_name, 2), layer.table_name, condition
         )
+        ELSE ''
+    END
+    -- The list of the tile, or of the nearest one above it that has one: that holds all of the tile's, and some more.
+    -- OFFSET 0: by their boxes far too many would be found.
+    || CASE
+        WHEN layer.prepared_at IS NOT NULL AND layer.lists > 0 THEN
+            ' UNION ALL '
+            || hdxjobs.whole_features_v1(
+                layer,
+                format(
+                    '(SELECT l.* FROM unnest((SELECT fids FROM hdxjobs.%I WHERE cell = ANY($4) AND fids IS NOT NULL'
+                    ' ORDER BY cell DESC LIMIT 1)) AS listed (fid) INNER JOIN hdxjobs.%I AS l ON hdx_fid = listed.fid OFFSET 0)'
+                    ' AS near',
+                    'p' || substr(layer.table_name, 2), layer.table_name
+                ),
+                'AND ST_Intersects(hdx_geom, $2)', lean, condition
+            )
         WHEN layer.prepared_at IS NULL AND layer.has_sketches THEN
             ' UNION ALL '
-            || hdxjobs.whole_features_v1(layer, format('%I', 'k' || substr(layer.table_name, 2)), '', lean, condition)
+            || hdxjobs.whole_features_v1(layer, format('hdxjobs.%I', 'k' || substr(layer.table_name, 2)), '', lean, condition)
         ELSE ''
     END;
 $$;
@@ -436,11 +453,21 @@ BEGIN
             ' nullif(amount, 1) AS point_count %3$s FROM small INNER JOIN hdxjobs.%1$I ON hdx_fid = fid'
             ' UNION ALL SELECT hdx_fid, hdxjobs.tile_shape_v2(shape, $1, $3, $3, 4 * $3) AS hdx_shape,'
             ' NULL::bigint AS point_count %3$s FROM hdxjobs.%4$I INNER JOIN hdxjobs.%1$I ON hdx_fid = fid'
-            ' WHERE cell = -$5 - 1 AND (%2$s)) '
+            ' WHERE cell = -$5 - 1 AND (%2$s)%5$s) '
             'SELECT (SELECT ST_AsMVT(kept, ''layer'', 4096, ''hdx_shape'', ''hdx_fid'') FROM ('
             'SELECT * FROM feature WHERE hdx_shape IS NOT NULL LIMIT $6) AS kept), (SELECT count(*) FROM feature)',
             layer.table_name, condition, hdxjobs.tile_properties_v2(layer.fields, true),
-            'p' || substr(layer.table_name, 2)
+            'p' || substr(layer.table_name, 2),
+            CASE
+                WHEN layer.lists > 0 THEN format(
+                    ' UNION ALL SELECT hdx_fid, hdxjobs.tile_shape_v2(hdx_geom, $1, $3, $3, 4 * $3) AS hdx_shape,'
+                    ' NULL::bigint AS point_count %3$s FROM hdxjobs.%1$I WHERE hdx_fid = ANY('
+                    '(SELECT fids FROM hdxjobs.%4$I WHERE cell = -$5 - 1 AND fids IS NOT NULL)::bigint[]) AND (%2$s)',
+                    layer.table_name, condition, hdxjobs.tile_properties_v2(layer.fields, true),
+                    'p' || substr(layer.table_name, 2)
+                )
+                ELSE ''
+            END
         ) INTO mvt, found USING bounds, ST_Expand(bounds, 64 * unit), unit, 64 * unit, hdxjobs.cell_v1(z, x, y), most;
         dropped := greatest(coalesce(found, 0) - most, 0);
         EXIT WHEN mvt IS NULL OR length(mvt) <= max_bytes;

@@ -1,0 +1,958 @@
+-- Schema 5 of the map database, frozen as it was at commit 6ac05b1199.
+
+-- The registry of layers.  May be run again at any time.
+CREATE TABLE IF NOT EXISTS hdxjobs.schema_version (
+    version integer PRIMARY KEY,
+    installed_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE IF NOT EXISTS hdxjobs.resource (
+    resource_id text PRIMARY KEY,
+    live_gen bigint NOT NULL DEFAULT 0,
+    tombstone_gen bigint NOT NULL DEFAULT 0
+);
+
+COMMENT ON TABLE hdxjobs.resource IS 'One row a CKAN resource: which generation of its layers is served';
+COMMENT ON COLUMN hdxjobs.resource.live_gen IS 'Generation that is served; only ever rises';
+COMMENT ON COLUMN hdxjobs.resource.tombstone_gen IS 'Generations up to this one were deleted and must never be served';
+
+CREATE TABLE IF NOT EXISTS hdxjobs.layer (
+    layer_id text NOT NULL,
+    generation bigint NOT NULL,
+    resource_id text NOT NULL,
+    table_name text NOT NULL UNIQUE,
+    name text NOT NULL,
+    geometry_type text NOT NULL,
+    feature_count bigint NOT NULL,
+    bbox_lonlat double precision [],
+    fields jsonb NOT NULL,
+    source_crs text NOT NULL,
+    minzoom integer NOT NULL DEFAULT 0,
+    maxzoom integer NOT NULL DEFAULT 14,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    published_at timestamptz,
+    retired_at timestamptz,
+    PRIMARY KEY (layer_id, generation)
+);
+
+CREATE INDEX IF NOT EXISTS layer_resource_id_idx ON hdxjobs.layer (resource_id);
+
+COMMENT ON TABLE hdxjobs.layer IS 'One row for each table of features: staged, published, then retired and dropped';
+COMMENT ON COLUMN hdxjobs.layer.bbox_lonlat IS 'west, south, east, north; degrees, EPSG:4326';
+COMMENT ON COLUMN hdxjobs.layer.fields IS 'Array of {"name", "type", "column", "key"} in the order of the file';
+COMMENT ON COLUMN hdxjobs.layer.published_at IS 'NULL while the table is only loaded';
+COMMENT ON COLUMN hdxjobs.layer.retired_at IS 'When a newer generation took over; dropped after a time of grace';
+
+ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS prepared_at timestamptz;
+
+ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS tiles bigint NOT NULL DEFAULT 0;
+
+ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS pieces bigint NOT NULL DEFAULT 0;
+
+ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS capped_zoom integer;
+
+ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS prepare_share real NOT NULL DEFAULT 0;
+
+ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS prepare_attempts integer NOT NULL DEFAULT 0;
+
+ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS has_sketches boolean NOT NULL DEFAULT false;
+
+ALTER TABLE hdxjobs.layer ADD COLUMN IF NOT EXISTS preview_row_bytes real;
+
+COMMENT ON COLUMN hdxjobs.layer.has_sketches IS 'Whether large shapes are there in rough, for previews, in the table named with k_ for l_';
+COMMENT ON COLUMN hdxjobs.layer.preview_row_bytes IS 'Bytes of a row without a sketch, on average; NULL: there are no sketches';
+COMMENT ON COLUMN hdxjobs.layer.prepared_at IS 'NULL until every tile is known to be stored or cheap; tiles are previews till then';
+COMMENT ON COLUMN hdxjobs.layer.prepare_share IS 'How much of preparing is done, 0 to 1';
+COMMENT ON COLUMN hdxjobs.layer.prepare_attempts IS 'How often preparing was begun; it is given up after some';
+COMMENT ON COLUMN hdxjobs.layer.tiles IS 'Number of stored tiles, in the table named like the layer''s with s_ for l_';
+COMMENT ON COLUMN hdxjobs.layer.pieces IS 'Number of pieces of large features, in the table named with p_ for l_';
+COMMENT ON COLUMN hdxjobs.layer.capped_zoom IS 'Below this zoom tiles may lack features: shapes too many and too long to be cut further; NULL: nowhere';
+
+-- Tiles that an older release stored have no gzip copy: one is made for each request.
+DO $$
+DECLARE
+    stored text;
+BEGIN
+    FOR stored IN
+        SELECT c.relname
+        FROM pg_class AS c
+        INNER JOIN hdxjobs.layer AS l ON c.relname = 's' || substr(l.table_name, 2)
+        WHERE c.relnamespace = 'hdxjobs'::regnamespace
+    LOOP
+        EXECUTE format('ALTER TABLE hdxjobs.%I ADD COLUMN IF NOT EXISTS packed bytea', stored);
+    END LOOP;
+END;
+$$;
+
+-- Conditions and choices of fields that visitors may give; run before tiles.sql, may be run again at any time.
+-- A condition is CQL2 as JSON (OGC 21-065); it becomes SQL here and nowhere else: columns are looked up in the
+-- registry and quoted as identifiers, values are quoted as literals, operators come from a list.
+
+-- The registry's entry of a field, by its key or its name in the file.
+CREATE OR REPLACE FUNCTION hdxjobs.field_v1(fields jsonb, asked text)
+RETURNS jsonb
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+DECLARE
+    found jsonb;
+BEGIN
+    SELECT item.field INTO found
+    FROM jsonb_array_elements(fields) WITH ORDINALITY AS item (field, place)
+    WHERE item.field ->> 'key' = asked OR item.field ->> 'name' = asked
+    ORDER BY item.field ->> 'key' = asked DESC, item.place
+    LIMIT 1;
+    IF found IS NULL THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('no such field: %s', left(asked, 100));
+    END IF;
+    RETURN found;
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.field_v1(jsonb, text)
+IS 'The entry of a field in hdxjobs.layer.fields by its key or name; raises invalid_parameter_value when there is none';
+
+CREATE OR REPLACE FUNCTION hdxjobs.chosen_fields_v1(fields jsonb, chosen jsonb)
+RETURNS jsonb
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+SELECT CASE
+    WHEN chosen IS NULL OR jsonb_typeof(chosen) <> 'array' THEN fields
+    ELSE coalesce(
+        (SELECT jsonb_agg(DISTINCT hdxjobs.field_v1(fields, name)) FROM jsonb_array_elements_text(chosen) AS name), '[]'
+    )
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.chosen_fields_v1(jsonb, jsonb)
+IS 'The entries of the named fields; all of them where chosen is no array';
+
+-- A property, quoted as an identifier, or a value, quoted as a literal that suits the column it meets.
+CREATE OR REPLACE FUNCTION hdxjobs.operand_v1(fields jsonb, operand jsonb, kind text)
+RETURNS text
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+DECLARE
+    field jsonb;
+    content text;
+BEGIN
+    IF jsonb_typeof(operand) = 'object' AND operand ? 'property' THEN
+        field := hdxjobs.field_v1(fields, operand ->> 'property');
+        IF field ->> 'type' <> kind AND NOT (field ->> 'type' IN ('integer', 'number') AND kind IN ('integer', 'number')) THEN
+            RAISE invalid_parameter_value USING MESSAGE = format(
+                'cannot compare %s (%s) with a %s', left(operand ->> 'property', 100), field ->> 'type', kind
+            );
+        END IF;
+        RETURN format(CASE WHEN field ->> 'type' = 'json' THEN '%I::text' ELSE '%I' END, field ->> 'column');
+    END IF;
+    IF jsonb_typeof(operand) = 'object' THEN
+        content := coalesce(operand ->> 'date', operand ->> 'timestamp');
+    ELSIF jsonb_typeof(operand) IN ('string', 'number', 'boolean') THEN
+        content := operand #>> '{}';
+    END IF;
+    IF content IS NULL THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('no value: %s', left(operand::text, 100));
+    END IF;
+    RETURN format(CASE WHEN kind IN ('integer', 'number') THEN '%L::numeric' ELSE '%L' END, content);
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.operand_v1(jsonb, jsonb, text)
+IS 'SQL of a CQL2 property or value; kind: type of the field that a value is compared with';
+
+CREATE OR REPLACE FUNCTION hdxjobs.comparison_v1(fields jsonb, op text, args jsonb)
+RETURNS text
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+DECLARE
+    kind text;
+    first text;
+BEGIN
+    kind := hdxjobs.field_v1(fields, coalesce(args #>> '{0,property}', '')) ->> 'type';
+    first := hdxjobs.operand_v1(fields, args -> 0, kind);
+    CASE op
+        WHEN 'isNull' THEN
+            RETURN format('%s IS NULL', first);
+        WHEN 'between' THEN
+            RETURN format(
+                '%s BETWEEN %s AND %s', first, hdxjobs.operand_v1(fields, args -> 1, kind),
+                hdxjobs.operand_v1(fields, args -> 2, kind)
+            );
+        WHEN 'in' THEN
+            RETURN format('%s IN (%s)', first, (
+                SELECT string_agg(hdxjobs.operand_v1(fields, item, kind), ', ')
+                FROM jsonb_array_elements(args -> 1) AS item
+            ));
+        WHEN 'like' THEN
+            RETURN format('%s::text LIKE %s', first, hdxjobs.operand_v1(fields, args -> 1, 'string'));
+        ELSE
+            RETURN format('%s %s %s', first, op, hdxjobs.operand_v1(fields, args -> 1, kind));
+    END CASE;
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.comparison_v1(jsonb, text, jsonb)
+IS 'SQL of one CQL2 comparison, whose first argument is a property';
+
+CREATE OR REPLACE FUNCTION hdxjobs.filter_v1(fields jsonb, filter jsonb, depth integer DEFAULT 0)
+RETURNS text
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+DECLARE
+    op text := filter ->> 'op';
+    args jsonb := filter -> 'args';
+    parts text;
+BEGIN
+    IF filter IS NULL OR filter = 'null' THEN
+        RETURN 'true';
+    END IF;
+    IF depth > 20 OR length(filter::text) > 10000 THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'filter too long';
+    END IF;
+    IF jsonb_typeof(args) IS DISTINCT FROM 'array' OR jsonb_array_length(args) = 0 THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'filter without arguments';
+    END IF;
+    IF op IN ('and', 'or') THEN
+        SELECT string_agg('(' || hdxjobs.filter_v1(fields, item, depth + 1) || ')', ' ' || op || ' ') INTO parts
+        FROM jsonb_array_elements(args) AS item;
+        RETURN parts;
+    END IF;
+    IF op = 'not' THEN
+        RETURN 'NOT (' || hdxjobs.filter_v1(fields, args -> 0, depth + 1) || ')';
+    END IF;
+    IF op IN ('=', '<>', '<', '<=', '>', '>=', 'between', 'in', 'like', 'isNull') THEN
+        RETURN hdxjobs.comparison_v1(fields, op, args);
+    END IF;
+    RAISE invalid_parameter_value USING MESSAGE = format('no such operator: %s', left(op, 100));
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.filter_v1(jsonb, jsonb, integer)
+IS 'SQL condition of a CQL2 JSON filter over catalogued fields: and, or, not, =, <>, <, <=, >, >=, between, in, like, isNull; raises invalid_parameter_value for anything else';
+
+-- The reading side: the only interface of web requests and tile servers.
+-- May be run again at any time; the session's search_path (pg_catalog, PostGIS, pg_temp) is fixed into the functions.
+
+-- A mark for a line that vanishes at tile resolution: a dash for a short one;
+-- for one that folds flat as a whole (closed, or out and back) its two halves.
+CREATE OR REPLACE FUNCTION hdxjobs.dash_v1(line geometry, unit double precision)
+RETURNS geometry
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+SELECT CASE
+    WHEN greatest(ST_XMax(line) - ST_XMin(line), ST_YMax(line) - ST_YMin(line)) < 2 * unit
+        THEN ST_MakeLine(
+            ST_Translate(ST_Centroid(ST_Envelope(line)), -unit, 0), ST_Translate(ST_Centroid(ST_Envelope(line)), unit, 0)
+        )
+    ELSE ST_Collect(ST_LineSubstring(line, 0, 0.5), ST_LineSubstring(line, 0.5, 1))
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.dash_v1(geometry, double precision)
+IS 'Small stand-in for a linestring that would vanish; EPSG:3857, unit in metres';
+
+-- A mark for a shape that vanishes at tile resolution: every feature stays visible.
+CREATE OR REPLACE FUNCTION hdxjobs.mark_v1(shape geometry, unit double precision)
+RETURNS geometry
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+DECLARE
+    max_parts CONSTANT integer := 1000;
+    slim geometry;
+BEGIN
+    IF ST_Dimension(shape) = 2 THEN
+        IF greatest(ST_XMax(shape) - ST_XMin(shape), ST_YMax(shape) - ST_YMin(shape)) < 2 * unit THEN
+            RETURN ST_Expand(ST_Centroid(ST_Envelope(shape)), unit);
+        END IF;
+        slim := ST_Simplify(shape, unit, true);
+        IF ST_NPoints(slim) > max_parts THEN
+            -- Teeth too many to draw: what they cover.
+            RETURN ST_ConvexHull(slim);
+        END IF;
+        RETURN ST_Buffer(slim, 0.75 * unit, 'quad_segs=1');
+    END IF;
+    RETURN (
+        SELECT ST_Collect(ARRAY(
+            SELECT part.geom
+            FROM ST_Dump(ST_CollectionExtract(shape, 2)) AS line
+            CROSS JOIN ST_Dump(hdxjobs.dash_v1(line.geom, unit)) AS part
+            LIMIT max_parts
+        ))
+    );
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.mark_v1(geometry, double precision)
+IS 'Small stand-in for a line or polygon that would vanish; EPSG:3857, unit in metres';
+
+-- A shape's part in a box.  Part by part, because clipping takes the square of their number, and nearly
+-- all of them lie wholly inside or wholly outside.
+CREATE OR REPLACE FUNCTION hdxjobs.cut_v1(shape geometry, box geometry)
+RETURNS geometry
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+SELECT CASE
+    WHEN box ~ shape THEN shape
+    ELSE (
+        SELECT ST_Collect(CASE WHEN box ~ part.geom THEN part.geom ELSE ST_ClipByBox2D(part.geom, box) END)
+        FROM ST_Dump(shape) AS part
+        WHERE part.geom && box
+    )
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.cut_v1(geometry, geometry)
+IS 'The part of a line or polygon, or of many, that lies in a box; NULL: none; EPSG:3857';
+
+-- A polygon smaller than its mark, as that mark: a square, its ring as MVT wants outer rings.  Made of numbers alone,
+-- so that thousands of them cost less than a few shapes; plain enough for the planner to take it into its query.
+CREATE OR REPLACE FUNCTION hdxjobs.speck_v1(shape geometry, bounds geometry, unit double precision, half integer)
+RETURNS geometry
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+SELECT ST_MakeEnvelope(
+    round(((ST_XMin(shape) + ST_XMax(shape)) / 2 - ST_XMin(bounds)) / unit) + half,
+    round((ST_YMax(bounds) - (ST_YMin(shape) + ST_YMax(shape)) / 2) / unit) - half,
+    round(((ST_XMin(shape) + ST_XMax(shape)) / 2 - ST_XMin(bounds)) / unit) - half,
+    round((ST_YMax(bounds) - (ST_YMin(shape) + ST_YMax(shape)) / 2) / unit) + half
+);
+$$;
+
+COMMENT ON FUNCTION hdxjobs.speck_v1(geometry, geometry, double precision, integer)
+IS 'Square around a polygon''s middle (EPSG:3857) in coordinates of a tile of 4096 units, as hdxjobs.mark_v1 draws what is smaller; bounds: the tile; unit: of the tile, in metres; half: half the square''s side in units';
+
+DROP FUNCTION IF EXISTS hdxjobs.tile_shape_v1(geometry, geometry, double precision);
+
+DROP FUNCTION IF EXISTS hdxjobs.tile_properties_v1(jsonb);
+
+-- One feature in tile coordinates.  Simplified before it is encoded, never raw:
+-- polygon clipping inside ST_AsMVTGeom can take minutes on many vertices and cannot be cancelled.
+CREATE OR REPLACE FUNCTION hdxjobs.tile_shape_v2(
+    shape geometry, bounds geometry, unit double precision, tolerance double precision, speck double precision
+)
+RETURNS geometry
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+DECLARE
+    max_vertices CONSTANT integer := 10000;
+    max_crossed CONSTANT integer := 1000;
+    buffer_units CONSTANT integer := 64;
+    slim geometry;
+    encoded geometry;
+BEGIN
+    IF ST_Dimension(shape) = 0 THEN
+        RETURN ST_AsMVTGeom(shape, bounds, 4096, buffer_units, true);
+    END IF;
+    IF greatest(ST_XMax(shape) - ST_XMin(shape), ST_YMax(shape) - ST_YMin(shape)) < 2 * speck THEN
+        RETURN ST_AsMVTGeom(hdxjobs.mark_v1(shape, speck), bounds, 4096, buffer_units, true);
+    END IF;
+    slim := ST_Simplify(shape, tolerance);
+    IF ST_NPoints(slim) > max_vertices / 2 THEN
+        -- Simplified before it is cut: that takes a hundredth of the time, and neighbouring tiles agree on the result.
+        -- Twice the drawn margin, so that the cut itself is never drawn.
+        slim := hdxjobs.cut_v1(slim, ST_Expand(bounds, 2 * buffer_units * unit));
+        IF slim IS NULL OR ST_IsEmpty(slim) THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    -- Rings that cross themselves cost the encoder the square of their vertices.
+    WHILE tolerance < 1024 * unit
+        AND (ST_NPoints(slim) > max_vertices OR (ST_NPoints(slim) > max_crossed AND NOT ST_IsValid(slim))) LOOP
+        tolerance := 4 * tolerance;
+        slim := ST_Simplify(slim, tolerance);
+    END LOOP;
+    encoded := ST_AsMVTGeom(slim, bounds, 4096, buffer_units, true);
+    IF encoded IS NULL AND ST_Intersects(slim, ST_Expand(bounds, buffer_units * unit)) IS NOT false THEN
+        encoded := ST_AsMVTGeom(hdxjobs.mark_v1(shape, unit), bounds, 4096, buffer_units, true);
+    END IF;
+    RETURN encoded;
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.tile_shape_v2(geometry, geometry, double precision, double precision, double precision)
+IS 'Geometry of a feature (EPSG:3857) in coordinates of a tile of 4096 units; bounds: the tile; in metres, unit: a tile unit, tolerance: of simplification, speck: half the side of the mark for what is smaller than that mark';
+
+-- The select list of a layer's properties: texts for what MVT has no type for.
+CREATE OR REPLACE FUNCTION hdxjobs.tile_properties_v2(fields jsonb, lean boolean)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+SELECT coalesce(string_agg(
+    CASE
+        WHEN field ->> 'type' = 'datetime' THEN format(', (to_jsonb(%I) #>> ''{}'') AS %I', field ->> 'column', field ->> 'key')
+        WHEN field ->> 'type' IN ('date', 'time') THEN format(', %I::text AS %I', field ->> 'column', field ->> 'key')
+        WHEN lean AND field ->> 'type' IN ('string', 'json')
+            THEN format(', left(%I::text, 256) AS %I', field ->> 'column', field ->> 'key')
+        WHEN field ->> 'type' = 'json' THEN format(', %I::text AS %I', field ->> 'column', field ->> 'key')
+        ELSE format(', %I AS %I', field ->> 'column', field ->> 'key')
+    END, '' ORDER BY place
+), '')
+FROM jsonb_array_elements(fields) WITH ORDINALITY AS item (field, place)
+WHERE NOT lean OR place <= 20;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.tile_properties_v2(jsonb, boolean)
+IS 'SQL select list of a layer''s fields (hdxjobs.layer.fields), each under its property key; lean: the first 20, texts cut to 256 characters';
+
+CREATE OR REPLACE FUNCTION hdxjobs.cell_v1(z integer, x integer, y integer)
+RETURNS bigint
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+SELECT (z::bigint << 58) | (x::bigint << 29) | y;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.cell_v1(integer, integer, integer)
+IS 'A tile as one number: the key of stored tiles and pieces';
+
+-- A feature of a tile has one kind of geometry: a collection is drawn as its points, its lines and its polygons.
+CREATE OR REPLACE FUNCTION hdxjobs.kinds_v1(whole geometry)
+RETURNS SETOF geometry
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+SELECT part.shape
+FROM generate_series(1, CASE WHEN GeometryType(whole) = 'GEOMETRYCOLLECTION' THEN 3 ELSE 1 END) AS kind
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN GeometryType(whole) = 'GEOMETRYCOLLECTION' THEN ST_CollectionExtract(whole, kind) ELSE whole END AS shape
+    OFFSET 0
+) AS part
+WHERE NOT ST_IsEmpty(part.shape);
+$$;
+
+COMMENT ON FUNCTION hdxjobs.kinds_v1(geometry)
+IS 'The points, the lines and the polygons of a collection; any other shape as it is';
+
+-- Features that are read whole from a table like the layer's: a part of hdxjobs.tile_source_v1.
+-- Shapes of a few vertices are encoded as they are; only what vanishes then needs more.  hdxjobs.speck_v1 is written
+-- out: the planner would take longer to unfold it than such a query takes.
+CREATE OR REPLACE FUNCTION hdxjobs.whole_features_v1(
+    layer hdxjobs.layer, source text, only_those text, lean boolean, condition text
+)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+SELECT format(
+    'SELECT hdx_fid, CASE WHEN ST_Dimension(%1$s) = 0 THEN ST_AsMVTGeom(%1$s, $1, 4096, 64, true)'
+    ' WHEN ST_Dimension(%1$s) = 2'
+    ' AND greatest(ST_XMax(%1$s) - ST_XMin(%1$s), ST_YMax(%1$s) - ST_YMin(%1$s)) < 2 * $3'
+    ' THEN ST_MakeEnvelope('
+    'round(((ST_XMin(%1$s) + ST_XMax(%1$s)) / 2 - ST_XMin($1)) / $3) + 1,'
+    ' round((ST_YMax($1) - (ST_YMin(%1$s) + ST_YMax(%1$s)) / 2) / $3) - 1,'
+    ' round(((ST_XMin(%1$s) + ST_XMax(%1$s)) / 2 - ST_XMin($1)) / $3) - 1,'
+    ' round((ST_YMax($1) - (ST_YMin(%1$s) + ST_YMax(%1$s)) / 2) / $3) + 1)'
+    ' WHEN ST_NPoints(%1$s) <= 10'
+    ' AND greatest(ST_XMax(%1$s) - ST_XMin(%1$s), ST_YMax(%1$s) - ST_YMin(%1$s)) >= 2 * $3'
+    ' THEN coalesce(ST_AsMVTGeom(%1$s, $1, 4096, 64, true), hdxjobs.tile_shape_v2(%1$s, $1, $3, $3, $3))'
+    ' ELSE hdxjobs.tile_shape_v2(%1$s, $1, $3, $3, $3) END AS hdx_shape %3$s'
+    ' FROM (SELECT * FROM hdxjobs.%4$s WHERE hdx_geom && $2 %5$s AND (%6$s) LIMIT $5) AS whole %2$s',
+    CASE WHEN mixed.kinds THEN 'kind.shape' ELSE 'hdx_geom' END,
+    CASE WHEN mixed.kinds THEN 'CROSS JOIN LATERAL hdxjobs.kinds_v1(hdx_geom) AS kind (shape)' ELSE '' END,
+    hdxjobs.tile_properties_v2(layer.fields, lean), source, only_those, condition
+)
+FROM (SELECT layer.geometry_type IN ('Geometry', 'GeometryCollection') AS kinds) AS mixed;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.whole_features_v1(hdxjobs.layer, text, text, boolean, text)
+IS 'SQL of features that are read whole; source: a quoted table of the schema, with its TABLESAMPLE clause; only_those: "" or "AND ..."';
+
+-- Where a layer's features for one tile come from: SQL with $1 tile, $2 its margin included, $3 unit, $4 keys of the
+-- tile and those above it, $5 most rows.  Before a layer is prepared, large shapes are never read: there are
+-- sketches of them, or not yet.
+CREATE OR REPLACE FUNCTION hdxjobs.tile_source_v1(layer hdxjobs.layer, sample text, lean boolean, condition text)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+SELECT
+    hdxjobs.whole_features_v1(
+        layer, format('%I %s', layer.table_name, sample),
+        CASE
+            WHEN layer.prepared_at IS NOT NULL AND layer.pieces > 0 THEN 'AND NOT hdx_walk'
+            WHEN layer.prepared_at IS NOT NULL THEN ''
+            WHEN layer.has_sketches THEN format('AND hdx_fid NOT IN (SELECT hdx_fid FROM hdxjobs.%I)', 'k' || substr(layer.table_name, 2))
+            ELSE 'AND pg_column_size(hdx_geom) < 80000'
+        END,
+        lean, condition
+    )
+    || CASE
+        WHEN layer.prepared_at IS NOT NULL AND layer.pieces > 0 THEN format(
+            ' UNION ALL SELECT hdx_fid, hdxjobs.tile_shape_v2(shape, $1, $3, $3, $3) AS hdx_shape %s'
+            ' FROM (SELECT fid, shape FROM hdxjobs.%I WHERE cell = ANY($4) AND shape && $2 LIMIT $5) AS piece'
+            ' INNER JOIN hdxjobs.%I ON hdx_fid = fid WHERE (%s)',
+            hdxjobs.tile_properties_v2(layer.fields, lean), 'p' || substr(layer.table_name, 2), layer.table_name, condition
+        )
+        WHEN layer.prepared_at IS NULL AND layer.has_sketches THEN
+            ' UNION ALL '
+            || hdxjobs.whole_features_v1(layer, format('%I', 'k' || substr(layer.table_name, 2)), '', lean, condition)
+        ELSE ''
+    END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.tile_source_v1(hdxjobs.layer, text, boolean, text)
+IS 'SQL of the features in a tile: those that are read whole, and pieces or sketches of the others; sample: "" or a TABLESAMPLE clause; condition: SQL of hdxjobs.filter_v1';
+
+-- How many rows the planner expects in a box: microseconds, whatever the table's size.
+CREATE OR REPLACE FUNCTION hdxjobs.estimate_v1(table_name text, box geometry)
+RETURNS double precision
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL SAFE
+AS $$
+DECLARE
+    plan json;
+BEGIN
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT 1 FROM hdxjobs.%I WHERE hdx_geom && %L::geometry', table_name, box) INTO plan;
+    RETURN (plan -> 0 -> 'Plan' ->> 'Plan Rows')::double precision;
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.estimate_v1(text, geometry)
+IS 'Rows of a layer''s table whose box meets a box (EPSG:3857), as the planner expects';
+
+-- A tile from its features, made while it is asked for.  Bounded in rows by its source, and in bytes here:
+-- first the attributes are cut, then the features.
+CREATE OR REPLACE FUNCTION hdxjobs.live_tile_v1(
+    layer hdxjobs.layer, z integer, x integer, y integer, sample text, most bigint, condition text,
+    OUT mvt bytea, OUT dropped bigint
+)
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+AS $$
+DECLARE
+    max_bytes CONSTANT integer := 500000;
+    bounds geometry := ST_TileEnvelope(z, x, y);
+    unit double precision := (ST_XMax(bounds) - ST_XMin(bounds)) / 4096;
+    above bigint [];
+    amount bigint;
+    all_of_it bigint;
+BEGIN
+    SELECT array_agg(hdxjobs.cell_v1(level, x >> (z - level), y >> (z - level))) INTO above
+    FROM generate_series(0, z) AS level;
+    FOR attempt IN 0..6 LOOP
+        EXECUTE format(
+            'SELECT ST_AsMVT(feature, ''layer'', 4096, ''hdx_shape'', ''hdx_fid''), count(*) FROM ('
+            'SELECT * FROM (%s) AS source WHERE hdx_shape IS NOT NULL LIMIT $6) AS feature',
+            hdxjobs.tile_source_v1(layer, sample, attempt > 0, condition)
+        ) INTO mvt, amount USING bounds, ST_Expand(bounds, 64 * unit), unit, above, most, coalesce(amount, most);
+        all_of_it := coalesce(all_of_it, amount);
+        dropped := all_of_it - amount;
+        EXIT WHEN amount = 0 OR length(mvt) <= max_bytes;
+        IF attempt > 0 THEN
+            amount := greatest(floor(amount * 0.8 * max_bytes / length(mvt)), 1);
+        END IF;
+    END LOOP;
+    mvt := coalesce(mvt, '');
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.live_tile_v1(hdxjobs.layer, integer, integer, integer, text, bigint, text)
+IS 'A tile made from the tables, at most 500,000 bytes; dropped: features that did not fit';
+
+-- A look at a layer that is not prepared yet: a sample of what the planner says is too much.  A bitmap scan would find
+-- all rows of a tile before the limit takes a few of them, and a scan of the whole table those of everywhere else.
+CREATE OR REPLACE FUNCTION hdxjobs.preview_tile_v1(
+    layer hdxjobs.layer, z integer, x integer, y integer, condition text,
+    OUT mvt bytea, OUT dropped bigint, OUT sampled boolean
+)
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL SAFE
+SET enable_bitmapscan = off
+SET enable_seqscan = off
+AS $$
+DECLARE
+    max_rows CONSTANT bigint := 2500;
+    max_bytes CONSTANT bigint := 4000000;
+    expected double precision := layer.feature_count;
+    row_bytes double precision;
+    most bigint;
+    sample text := '';
+BEGIN
+    IF expected > max_rows THEN
+        expected := hdxjobs.estimate_v1(layer.table_name, ST_TileEnvelope(z, x, y));
+    END IF;
+    row_bytes := coalesce(
+        layer.preview_row_bytes,
+        pg_table_size(format('hdxjobs.%I', layer.table_name)::regclass) / greatest(layer.feature_count, 1)
+    );
+    most := greatest(least(max_rows, max_bytes / greatest(row_bytes, 1)), 1);
+    sampled := expected > most;
+    IF sampled AND expected * 5 > layer.feature_count THEN
+        sample := format('TABLESAMPLE SYSTEM (%s)', least(200.0 * most / expected, 100));
+    END IF;
+    SELECT t.mvt, t.dropped INTO mvt, dropped
+    FROM hdxjobs.live_tile_v1(layer, z, x, y, sample, most, condition) AS t;
+    -- Large shapes may be missing, or be there in rough.
+    sampled := sampled OR layer.geometry_type NOT IN ('Point', 'MultiPoint');
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.preview_tile_v1(hdxjobs.layer, integer, integer, integer, text)
+IS 'A tile of a layer that is not prepared: whole where that is cheap, else a sample';
+
+-- A heavy tile of some of the features: in cells of eight pixels one stands for all that are smaller.
+-- Large shapes come as they are drawn in the stored tile, under the tile's key made negative.
+CREATE OR REPLACE FUNCTION hdxjobs.filtered_tile_v1(
+    layer hdxjobs.layer, z integer, x integer, y integer, condition text, OUT mvt bytea, OUT dropped bigint
+)
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+AS $$
+DECLARE
+    max_bytes CONSTANT integer := 500000;
+    bounds geometry := ST_TileEnvelope(z, x, y);
+    unit double precision := (ST_XMax(bounds) - ST_XMin(bounds)) / 4096;
+    most bigint := 5000;
+    found bigint;
+BEGIN
+    FOR attempt IN 0..6 LOOP
+        EXECUTE format(
+            'WITH small AS MATERIALIZED ('
+            'SELECT min(hdx_fid) AS fid, count(*) AS amount FROM ('
+            'SELECT hdx_fid, ST_Dimension(hdx_geom) AS kind, ST_XMin(hdx_geom) AS west, ST_XMax(hdx_geom) AS east,'
+            ' ST_YMin(hdx_geom) AS south, ST_YMax(hdx_geom) AS north FROM hdxjobs.%1$I'
+            ' WHERE hdx_geom && $2 AND NOT hdx_walk AND (%2$s)) AS hit'
+            ' GROUP BY kind, floor((west + east) / 2 / $4), floor((south + north) / 2 / $4),'
+            ' CASE WHEN greatest(east - west, north - south) < $4 THEN 0 ELSE hdx_fid END'
+            '), feature AS ('
+            'SELECT hdx_fid, hdxjobs.tile_shape_v2(hdx_geom, $1, $3, $3, 4 * $3) AS hdx_shape,'
+            ' nullif(amount, 1) AS point_count %3$s FROM small INNER JOIN hdxjobs.%1$I ON hdx_fid = fid'
+            ' UNION ALL SELECT hdx_fid, hdxjobs.tile_shape_v2(shape, $1, $3, $3, 4 * $3) AS hdx_shape,'
+            ' NULL::bigint AS point_count %3$s FROM hdxjobs.%4$I INNER JOIN hdxjobs.%1$I ON hdx_fid = fid'
+            ' WHERE cell = -$5 - 1 AND (%2$s)) '
+            'SELECT (SELECT ST_AsMVT(kept, ''layer'', 4096, ''hdx_shape'', ''hdx_fid'') FROM ('
+            'SELECT * FROM feature WHERE hdx_shape IS NOT NULL LIMIT $6) AS kept), (SELECT count(*) FROM feature)',
+            layer.table_name, condition, hdxjobs.tile_properties_v2(layer.fields, true),
+            'p' || substr(layer.table_name, 2)
+        ) INTO mvt, found USING bounds, ST_Expand(bounds, 64 * unit), unit, 64 * unit, hdxjobs.cell_v1(z, x, y), most;
+        dropped := greatest(coalesce(found, 0) - most, 0);
+        EXIT WHEN mvt IS NULL OR length(mvt) <= max_bytes;
+        most := greatest(floor(least(most, found) * 0.8 * max_bytes / length(mvt)), 1);
+    END LOOP;
+    mvt := coalesce(mvt, '');
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.filtered_tile_v1(hdxjobs.layer, integer, integer, integer, text)
+IS 'A heavy tile of the features that fulfil a condition (SQL of hdxjobs.filter_v1); at most 500,000 bytes';
+
+CREATE OR REPLACE FUNCTION hdxjobs.tile_v3(
+    layer_id text, version bigint, z integer, x integer, y integer, options jsonb, packed boolean,
+    OUT mvt bytea, OUT state text, OUT dropped bigint, OUT is_packed boolean
+)
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL SAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET timezone = 'UTC'
+SET datestyle = 'ISO, YMD'
+AS $$
+DECLARE
+    max_rows CONSTANT bigint := 20000;
+    layer hdxjobs.layer;
+    condition text := 'true';
+    heavy boolean := false;
+BEGIN
+    SELECT l.* INTO layer
+    FROM hdxjobs.layer AS l
+    INNER JOIN hdxjobs.resource AS r ON l.resource_id = r.resource_id
+    WHERE
+        l.layer_id = tile_v3.layer_id
+        AND l.generation = tile_v3.version
+        AND l.published_at IS NOT NULL
+        AND r.tombstone_gen < l.generation;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    dropped := 0;
+    is_packed := false;
+    IF z NOT BETWEEN 0 AND 24 OR x NOT BETWEEN 0 AND (1 << z) - 1 OR y NOT BETWEEN 0 AND (1 << z) - 1 THEN
+        mvt := '';
+        state := 'outside';
+        RETURN;
+    END IF;
+    IF options IS NOT NULL THEN
+        condition := hdxjobs.filter_v1(layer.fields, options -> 'filter');
+        layer.fields := hdxjobs.chosen_fields_v1(layer.fields, options -> 'fields');
+    END IF;
+    IF layer.prepared_at IS NULL THEN
+        SELECT t.mvt, t.dropped, CASE WHEN t.sampled THEN 'preview' ELSE 'live' END INTO mvt, dropped, state
+        FROM hdxjobs.preview_tile_v1(layer, z, x, y, condition) AS t;
+        RETURN;
+    END IF;
+    IF layer.tiles > 0 THEN
+        -- A worker of the release before still stores tiles without a column for the gzip copy: then "packed" is
+        -- that of "older".
+        EXECUTE format(
+            'SELECT CASE WHEN $2 AND $3 THEN coalesce(t.packed, t.mvt) WHEN $2 THEN t.mvt END,'
+            ' $3 AND t.packed IS NOT NULL, t.dropped, true'
+            ' FROM (SELECT NULL::bytea AS packed) AS older'
+            ' CROSS JOIN LATERAL (SELECT mvt, dropped, packed FROM hdxjobs.%I WHERE cell = $1) AS t',
+            's' || substr(layer.table_name, 2)
+        ) INTO mvt, is_packed, dropped, heavy USING hdxjobs.cell_v1(z, x, y), options IS NULL, packed;
+        IF mvt IS NOT NULL THEN
+            state := 'stored';
+            RETURN;
+        END IF;
+    END IF;
+    is_packed := false;
+    IF heavy THEN
+        SELECT t.mvt, t.dropped, 'filtered' INTO mvt, dropped, state
+        FROM hdxjobs.filtered_tile_v1(layer, z, x, y, condition) AS t;
+        RETURN;
+    END IF;
+    SELECT t.mvt, t.dropped INTO mvt, dropped
+    FROM hdxjobs.live_tile_v1(layer, z, x, y, '', max_rows, condition) AS t;
+    state := CASE WHEN z > layer.capped_zoom THEN 'capped' ELSE 'live' END;
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.tile_v3(text, bigint, integer, integer, integer, jsonb, boolean)
+IS 'Mapbox vector tile of a layer''s version: source layer "layer", extent 4096, feature id = the file''s; empty: nothing there; NULL: no such layer or version. options: {"fields": [names], "filter": CQL2 JSON}. state: stored, live, filtered (a heavy tile thinned for its filter), preview (a sample: not prepared yet), capped (may lack features), outside; dropped: features left out for the tile''s size; packed: whether the gzip copy may be given where one is stored, and is_packed: whether it was';
+
+CREATE OR REPLACE FUNCTION hdxjobs.tile_v2(
+    layer_id text, version bigint, z integer, x integer, y integer, options jsonb DEFAULT NULL,
+    OUT mvt bytea, OUT state text, OUT dropped bigint
+)
+LANGUAGE sql
+VOLATILE
+PARALLEL SAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+SELECT
+    t.mvt,
+    t.state,
+    t.dropped
+FROM hdxjobs.tile_v3(layer_id, version, z, x, y, options, false) AS t;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.tile_v2(text, bigint, integer, integer, integer, jsonb)
+IS 'hdxjobs.tile_v3, never packed';
+
+CREATE OR REPLACE FUNCTION hdxjobs.tile_v1(layer_id text, version bigint, z integer, x integer, y integer)
+RETURNS bytea
+LANGUAGE sql
+VOLATILE
+PARALLEL SAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+SELECT t.mvt
+FROM hdxjobs.tile_v2(layer_id, version, z, x, y) AS t;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.tile_v1(text, bigint, integer, integer, integer)
+IS 'The bytes of hdxjobs.tile_v2 alone';
+
+CREATE OR REPLACE FUNCTION hdxjobs.layer_v1(layer_id text)
+RETURNS SETOF hdxjobs.layer
+LANGUAGE sql
+STABLE
+PARALLEL SAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+SELECT l.*
+FROM hdxjobs.layer AS l
+INNER JOIN hdxjobs.resource AS r ON l.resource_id = r.resource_id
+WHERE
+    l.layer_id = layer_v1.layer_id
+    AND l.generation = r.live_gen
+    AND l.published_at IS NOT NULL
+    AND r.tombstone_gen < l.generation;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.layer_v1(text)
+IS 'The registry row of the version of a layer that is served now; no row: no such layer. bbox_lonlat in degrees, EPSG:4326';
+
+-- For tile servers that have no users (Martin, pg_tileserv): one function a public layer, and nothing else to read.
+-- Run after tiles.sql, may be run again at any time.
+ALTER TABLE hdxjobs.resource ADD COLUMN IF NOT EXISTS shared boolean NOT NULL DEFAULT false;
+
+COMMENT ON COLUMN hdxjobs.resource.shared IS 'Whether its layers have functions in the schema hdxjobs_public';
+
+ALTER TABLE hdxjobs.resource ADD COLUMN IF NOT EXISTS shared_until timestamptz;
+
+COMMENT ON COLUMN hdxjobs.resource.shared_until
+IS 'From then on its functions give NULL: CKAN, which renews this each minute, can no longer say that it is public';
+
+CREATE OR REPLACE FUNCTION hdxjobs.shared_tile_v1(layer_id text, z integer, x integer, y integer, query json)
+RETURNS bytea
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL SAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    live bigint;
+    options jsonb := nullif(jsonb_strip_nulls(jsonb_build_object('filter', query -> 'filter', 'fields', query -> 'fields')), '{}');
+BEGIN
+    SELECT r.live_gen INTO live
+    FROM hdxjobs.resource AS r
+    INNER JOIN hdxjobs.layer AS l ON r.resource_id = l.resource_id AND r.live_gen = l.generation
+    WHERE l.layer_id = shared_tile_v1.layer_id AND r.shared AND r.shared_until > clock_timestamp();
+    IF options ->> 'filter' IS NOT NULL AND jsonb_typeof(options -> 'filter') = 'string' THEN
+        options := jsonb_set(options, '{filter}', (options ->> 'filter')::jsonb);
+    END IF;
+    IF jsonb_typeof(options -> 'fields') = 'string' THEN
+        options := jsonb_set(options, '{fields}', to_jsonb(string_to_array(options ->> 'fields', ',')));
+    END IF;
+    RETURN (SELECT t.mvt FROM hdxjobs.tile_v2(shared_tile_v1.layer_id, live, z, x, y, options) AS t);
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.shared_tile_v1(text, integer, integer, integer, json)
+IS 'The tile of a shared layer''s version that is served now; NULL: not shared, or not any longer. query: fields (array or comma-separated), filter (CQL2 JSON)';
+
+-- TileJSON parts as Martin merges them from a function's comment.
+CREATE OR REPLACE FUNCTION hdxjobs.tilejson_v1(layer hdxjobs.layer)
+RETURNS jsonb
+LANGUAGE sql
+STABLE
+PARALLEL SAFE
+AS $$
+SELECT jsonb_strip_nulls(jsonb_build_object(
+    'name', layer.name,
+    'minzoom', layer.minzoom,
+    'maxzoom', layer.maxzoom,
+    'bounds', to_jsonb(layer.bbox_lonlat),
+    'vector_layers', jsonb_build_array(jsonb_build_object(
+        'id', 'layer',
+        'fields', (
+            SELECT coalesce(jsonb_object_agg(field ->> 'key', initcap(field ->> 'type')), '{}')
+            FROM jsonb_array_elements(layer.fields) AS field
+        )
+    ))
+));
+$$;
+
+COMMENT ON FUNCTION hdxjobs.tilejson_v1(hdxjobs.layer)
+IS 'TileJSON 3 members of a layer that do not depend on a URL';
+
+CREATE OR REPLACE FUNCTION hdxjobs.share_v1(resource_id text, shared boolean)
+RETURNS integer
+LANGUAGE plpgsql
+VOLATILE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    layer hdxjobs.layer;
+    tileserver CONSTANT text := 'hdxjobs_public';
+    lease CONSTANT interval := '10 minutes';
+    signature text;
+    changed integer := 0;
+BEGIN
+    PERFORM 1 FROM hdxjobs.resource AS r WHERE r.resource_id = share_v1.resource_id FOR UPDATE;
+    UPDATE hdxjobs.resource AS r
+    SET shared = share_v1.shared, shared_until = CASE WHEN share_v1.shared THEN clock_timestamp() + lease END
+    WHERE r.resource_id = share_v1.resource_id;
+    FOR layer IN SELECT l.* FROM hdxjobs.layer AS l WHERE l.resource_id = share_v1.resource_id LOOP
+        EXECUTE format('DROP FUNCTION IF EXISTS hdxjobs_public.%I(integer, integer, integer, json)', 'layer_' || layer.layer_id);
+    END LOOP;
+    FOR layer IN
+        SELECT l.*
+        FROM hdxjobs.layer AS l
+        INNER JOIN hdxjobs.resource AS r ON l.resource_id = r.resource_id AND l.generation = r.live_gen
+        WHERE
+            l.resource_id = share_v1.resource_id AND share_v1.shared
+            AND l.published_at IS NOT NULL AND r.tombstone_gen < l.generation
+    LOOP
+        signature := format('hdxjobs_public.%I(integer, integer, integer, json)', 'layer_' || layer.layer_id);
+        EXECUTE format(
+            'CREATE FUNCTION hdxjobs_public.%I(z integer, x integer, y integer, query json DEFAULT ''{}'') RETURNS bytea'
+            ' LANGUAGE sql VOLATILE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog'
+            ' AS %L', 'layer_' || layer.layer_id,
+            format('SELECT hdxjobs.shared_tile_v1(%L, z, x, y, query)', layer.layer_id)
+        );
+        EXECUTE format('COMMENT ON FUNCTION %s IS %L', signature, hdxjobs.tilejson_v1(layer)::text);
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', signature);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', signature, tileserver);
+        changed := changed + 1;
+    END LOOP;
+    RETURN changed;
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.share_v1(text, boolean)
+IS 'Give each served layer of a resource its function in hdxjobs_public for 10 minutes, or take them all away; how many there are now';
+
+CREATE OR REPLACE FUNCTION hdxjobs.renew_shares_v1(resource_ids text [])
+RETURNS bigint
+LANGUAGE sql
+VOLATILE
+AS $$
+WITH still_shared AS (
+    SELECT r.resource_id
+    FROM hdxjobs.resource AS r
+    WHERE r.resource_id = ANY(resource_ids) AND r.shared
+    FOR UPDATE SKIP LOCKED
+),
+
+renewed AS (
+    UPDATE hdxjobs.resource AS r SET shared_until = clock_timestamp() + '10 minutes'
+    FROM still_shared
+    WHERE r.resource_id = still_shared.resource_id AND r.shared
+    RETURNING 1
+)
+
+SELECT count(*) FROM renewed;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.renew_shares_v1(text [])
+IS 'Let what is shared of these resources be shared for 10 minutes from now; how many they are';
+
+CREATE OR REPLACE FUNCTION hdxjobs_public.layers()
+RETURNS TABLE (layer text, tilejson jsonb)
+LANGUAGE sql
+STABLE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+SELECT 'layer_' || l.layer_id, hdxjobs.tilejson_v1(l)
+FROM hdxjobs.layer AS l
+INNER JOIN hdxjobs.resource AS r ON l.resource_id = r.resource_id AND l.generation = r.live_gen
+WHERE r.shared AND r.shared_until > now() AND l.published_at IS NOT NULL AND r.tombstone_gen < l.generation
+ORDER BY l.layer_id;
+$$;
+
+COMMENT ON FUNCTION hdxjobs_public.layers()
+IS 'The layers that are shared now: the function of each, and its TileJSON';
+
+REVOKE ALL ON FUNCTION hdxjobs_public.layers() FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION hdxjobs_public.layers() TO hdxjobs_public;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA hdxjobs FROM PUBLIC;
