@@ -100,7 +100,7 @@ def test_the_functions_have_comments_and_are_not_for_everybody(geo):
         "SELECT p.proname, obj_description(p.oid), has_function_privilege('public', p.oid, 'EXECUTE')"
         " FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'hdxjobs'"
     )
-    assert len(rows) == 28
+    assert len(rows) == 30
     assert all(comment and not public for _, comment, public in rows)
 
 

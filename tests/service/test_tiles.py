@@ -59,6 +59,17 @@ def test_a_shape_too_small_for_the_zoom_is_still_there(imported, shape, zoom):
     assert found
 
 
+@pytest.mark.parametrize("place", [(0, 0, 0), (5, 16, 15), (12, 2161, 1933)])
+@pytest.mark.parametrize("shape", VANISHING.values(), ids=VANISHING)
+def test_a_shape_is_drawn_alike_in_a_layer_of_its_own_type_and_in_a_mixed_one(imported, shape, place):
+    others = [makers.feature(makers.point(-170, -70)), makers.feature(line([-170, -70], [-171, -71]))]
+    alone, mixed = (
+        imported(makers.geojson(makers.feature(shape), *more)).tile(*place) for more in ([], others)
+    )
+    (fid,) = {item["id"] for item in alone} or {0}
+    assert [item["geometry"] for item in alone] == [item["geometry"] for item in mixed if item["id"] == fid]
+
+
 def test_a_mark_is_a_square_and_its_ring_an_outer_one(imported):
     (item,) = imported(makers.geojson(makers.feature(VANISHING["a hut"]))).tile()
     x, y = np.array(item["geometry"]["coordinates"][0]).T

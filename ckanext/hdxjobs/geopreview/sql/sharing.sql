@@ -18,20 +18,33 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 DECLARE
-    live bigint;
-    options jsonb := nullif(jsonb_strip_nulls(jsonb_build_object('filter', query -> 'filter', 'fields', query -> 'fields')), '{}');
+    layer hdxjobs.layer;
+    options jsonb;
+    made record;
 BEGIN
-    SELECT r.live_gen INTO live
+    SELECT l.* INTO layer
     FROM hdxjobs.resource AS r
     INNER JOIN hdxjobs.layer AS l ON r.resource_id = l.resource_id AND r.live_gen = l.generation
-    WHERE l.layer_id = shared_tile_v1.layer_id AND r.shared AND r.shared_until > clock_timestamp();
-    IF options ->> 'filter' IS NOT NULL AND jsonb_typeof(options -> 'filter') = 'string' THEN
-        options := jsonb_set(options, '{filter}', (options ->> 'filter')::jsonb);
+    WHERE
+        l.layer_id = shared_tile_v1.layer_id
+        AND r.shared
+        AND r.shared_until > clock_timestamp()
+        AND l.published_at IS NOT NULL
+        AND r.tombstone_gen < l.generation;
+    IF NOT FOUND THEN
+        RETURN NULL;
     END IF;
-    IF jsonb_typeof(options -> 'fields') = 'string' THEN
-        options := jsonb_set(options, '{fields}', to_jsonb(string_to_array(options ->> 'fields', ',')));
+    IF query::text <> '{}' THEN
+        options := nullif(jsonb_strip_nulls(jsonb_build_object('filter', query -> 'filter', 'fields', query -> 'fields')), '{}');
+        IF options ->> 'filter' IS NOT NULL AND jsonb_typeof(options -> 'filter') = 'string' THEN
+            options := jsonb_set(options, '{filter}', (options ->> 'filter')::jsonb);
+        END IF;
+        IF jsonb_typeof(options -> 'fields') = 'string' THEN
+            options := jsonb_set(options, '{fields}', to_jsonb(string_to_array(options ->> 'fields', ',')));
+        END IF;
     END IF;
-    RETURN (SELECT t.mvt FROM hdxjobs.tile_v2(shared_tile_v1.layer_id, live, z, x, y, options) AS t);
+    made := hdxjobs.tile_of_v1(layer, z, x, y, options, false);
+    RETURN made.mvt;
 END;
 $$;
 
@@ -95,9 +108,9 @@ BEGIN
         signature := format('hdxjobs_public.%I(integer, integer, integer, json)', 'layer_' || layer.layer_id);
         EXECUTE format(
             'CREATE FUNCTION hdxjobs_public.%I(z integer, x integer, y integer, query json DEFAULT ''{}'') RETURNS bytea'
-            ' LANGUAGE sql VOLATILE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog'
+            ' LANGUAGE plpgsql VOLATILE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog'
             ' AS %L', 'layer_' || layer.layer_id,
-            format('SELECT hdxjobs.shared_tile_v1(%L, z, x, y, query)', layer.layer_id)
+            format('BEGIN RETURN hdxjobs.shared_tile_v1(%L, z, x, y, query); END;', layer.layer_id)
         );
         EXECUTE format('COMMENT ON FUNCTION %s IS %L', signature, hdxjobs.tilejson_v1(layer)::text);
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', signature);

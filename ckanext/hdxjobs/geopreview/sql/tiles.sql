@@ -182,22 +182,27 @@ IS 'Geometry of a feature (EPSG:3857) in coordinates of a tile of 4096 units; bo
 -- The select list of a layer's properties: texts for what MVT has no type for.
 CREATE OR REPLACE FUNCTION hdxjobs.tile_properties_v2(fields jsonb, lean boolean)
 RETURNS text
-LANGUAGE sql
+LANGUAGE plpgsql
 IMMUTABLE
 PARALLEL SAFE
 AS $$
-SELECT coalesce(string_agg(
-    CASE
-        WHEN field ->> 'type' = 'datetime' THEN format(', (to_jsonb(%I) #>> ''{}'') AS %I', field ->> 'column', field ->> 'key')
-        WHEN field ->> 'type' IN ('date', 'time') THEN format(', %I::text AS %I', field ->> 'column', field ->> 'key')
-        WHEN lean AND field ->> 'type' IN ('string', 'json')
-            THEN format(', left(%I::text, 256) AS %I', field ->> 'column', field ->> 'key')
-        WHEN field ->> 'type' = 'json' THEN format(', %I::text AS %I', field ->> 'column', field ->> 'key')
-        ELSE format(', %I AS %I', field ->> 'column', field ->> 'key')
-    END, '' ORDER BY place
-), '')
-FROM jsonb_array_elements(fields) WITH ORDINALITY AS item (field, place)
-WHERE NOT lean OR place <= 20;
+BEGIN
+    RETURN (
+        SELECT coalesce(string_agg(
+            CASE
+                WHEN field ->> 'type' = 'datetime'
+                    THEN format(', (to_jsonb(%I) #>> ''{}'') AS %I', field ->> 'column', field ->> 'key')
+                WHEN field ->> 'type' IN ('date', 'time') THEN format(', %I::text AS %I', field ->> 'column', field ->> 'key')
+                WHEN lean AND field ->> 'type' IN ('string', 'json')
+                    THEN format(', left(%I::text, 256) AS %I', field ->> 'column', field ->> 'key')
+                WHEN field ->> 'type' = 'json' THEN format(', %I::text AS %I', field ->> 'column', field ->> 'key')
+                ELSE format(', %I AS %I', field ->> 'column', field ->> 'key')
+            END, '' ORDER BY place
+        ), '')
+        FROM jsonb_array_elements(fields) WITH ORDINALITY AS item (field, place)
+        WHERE NOT lean OR place <= 20
+    );
+END;
 $$;
 
 COMMENT ON FUNCTION hdxjobs.tile_properties_v2(jsonb, boolean)
@@ -234,90 +239,121 @@ $$;
 COMMENT ON FUNCTION hdxjobs.kinds_v1(geometry)
 IS 'The points, the lines and the polygons of a collection; any other shape as it is';
 
+-- How a shape is drawn in a tile: what its layer's type of geometry calls for and no more, because the planner takes
+-- longer for what does not apply than a tile of a few features takes.  Shapes of a few vertices are encoded as they are;
+-- only what vanishes then needs more.  hdxjobs.speck_v1 is written out: the planner would take longer to unfold it.
+CREATE OR REPLACE FUNCTION hdxjobs.drawn_v1(geometry_type text, shape text)
+RETURNS text
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+DECLARE
+    size CONSTANT text := 'greatest(ST_XMax(%1$s) - ST_XMin(%1$s), ST_YMax(%1$s) - ST_YMin(%1$s))';
+    speck CONSTANT text := 'ST_MakeEnvelope('
+    'round(((ST_XMin(%1$s) + ST_XMax(%1$s)) / 2 - $6) / $3) + 1,'
+    ' round(($7 - (ST_YMin(%1$s) + ST_YMax(%1$s)) / 2) / $3) - 1,'
+    ' round(((ST_XMin(%1$s) + ST_XMax(%1$s)) / 2 - $6) / $3) - 1,'
+    ' round(($7 - (ST_YMin(%1$s) + ST_YMax(%1$s)) / 2) / $3) + 1)';
+    plain CONSTANT text := 'ST_AsMVTGeom(%1$s, $1, 4096, 64, true)';
+    careful CONSTANT text := 'hdxjobs.tile_shape_v2(%1$s, $1, $3, $3, $3)';
+    usual CONSTANT text := format('coalesce(CASE WHEN ST_NPoints(%%1$s) <= 10 THEN %s END, %s)', plain, careful);
+BEGIN
+    RETURN format(CASE
+        WHEN geometry_type IN ('Point', 'MultiPoint') THEN plain
+        WHEN geometry_type IN ('LineString', 'MultiLineString')
+            THEN format('CASE WHEN %s < 2 * $3 THEN %s ELSE %s END', size, careful, usual)
+        WHEN geometry_type IN ('Polygon', 'MultiPolygon')
+            THEN format('CASE WHEN %s < 2 * $3 THEN %s ELSE %s END', size, speck, usual)
+        ELSE format(
+            'CASE WHEN ST_Dimension(%%1$s) = 0 THEN %s WHEN %s >= 2 * $3 THEN %s'
+            ' WHEN ST_Dimension(%%1$s) = 2 THEN %s ELSE %s END', plain, size, usual, speck, careful
+        )
+    END, shape);
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.drawn_v1(text, text)
+IS 'SQL of a shape in coordinates of a tile; geometry_type: of the layer; $1 tile, $3 unit, $6 west and $7 north of the tile; NULL: nothing of it is drawn';
+
 -- Features that are read whole from a table like the layer's: a part of hdxjobs.tile_source_v1.
--- Shapes of a few vertices are encoded as they are; only what vanishes then needs more.  hdxjobs.speck_v1 is written
--- out: the planner would take longer to unfold it than such a query takes.
+-- A layer that has no more rows than may be read needs no limit, which would be a query of its own to the planner.
 CREATE OR REPLACE FUNCTION hdxjobs.whole_features_v1(
     layer hdxjobs.layer, source text, only_those text, lean boolean, condition text
 )
 RETURNS text
-LANGUAGE sql
+LANGUAGE plpgsql
 IMMUTABLE
 PARALLEL SAFE
 AS $$
-SELECT format(
-    'SELECT hdx_fid, CASE WHEN ST_Dimension(%1$s) = 0 THEN ST_AsMVTGeom(%1$s, $1, 4096, 64, true)'
-    ' WHEN ST_Dimension(%1$s) = 2'
-    ' AND greatest(ST_XMax(%1$s) - ST_XMin(%1$s), ST_YMax(%1$s) - ST_YMin(%1$s)) < 2 * $3'
-    ' THEN ST_MakeEnvelope('
-    'round(((ST_XMin(%1$s) + ST_XMax(%1$s)) / 2 - ST_XMin($1)) / $3) + 1,'
-    ' round((ST_YMax($1) - (ST_YMin(%1$s) + ST_YMax(%1$s)) / 2) / $3) - 1,'
-    ' round(((ST_XMin(%1$s) + ST_XMax(%1$s)) / 2 - ST_XMin($1)) / $3) - 1,'
-    ' round((ST_YMax($1) - (ST_YMin(%1$s) + ST_YMax(%1$s)) / 2) / $3) + 1)'
-    ' WHEN ST_NPoints(%1$s) <= 10'
-    ' AND greatest(ST_XMax(%1$s) - ST_XMin(%1$s), ST_YMax(%1$s) - ST_YMin(%1$s)) >= 2 * $3'
-    ' THEN coalesce(ST_AsMVTGeom(%1$s, $1, 4096, 64, true), hdxjobs.tile_shape_v2(%1$s, $1, $3, $3, $3))'
-    ' ELSE hdxjobs.tile_shape_v2(%1$s, $1, $3, $3, $3) END AS hdx_shape %3$s'
-    ' FROM (SELECT * FROM %4$s WHERE hdx_geom && $2 %5$s AND (%6$s) LIMIT $5) AS whole %2$s',
-    CASE WHEN mixed.kinds THEN 'kind.shape' ELSE 'hdx_geom' END,
-    CASE WHEN mixed.kinds THEN 'CROSS JOIN LATERAL hdxjobs.kinds_v1(hdx_geom) AS kind (shape)' ELSE '' END,
-    hdxjobs.tile_properties_v2(layer.fields, lean), source, only_those, condition
-)
-FROM (SELECT layer.geometry_type IN ('Geometry', 'GeometryCollection') AS kinds) AS mixed;
+DECLARE
+    mixed CONSTANT boolean := layer.geometry_type IN ('Geometry', 'GeometryCollection');
+    few CONSTANT boolean := layer.prepared_at IS NOT NULL AND layer.feature_count <= 20000;
+BEGIN
+    RETURN format(
+        'SELECT hdx_fid, %s AS hdx_shape %s FROM (SELECT * FROM %s WHERE hdx_geom && $2 %s AND (%s) %s) AS whole %s',
+        hdxjobs.drawn_v1(layer.geometry_type, CASE WHEN mixed THEN 'kind.shape' ELSE 'hdx_geom' END),
+        hdxjobs.tile_properties_v2(layer.fields, lean), source, only_those, condition,
+        CASE WHEN few THEN '' ELSE 'LIMIT $5' END,
+        CASE WHEN mixed THEN 'CROSS JOIN LATERAL hdxjobs.kinds_v1(hdx_geom) AS kind (shape)' ELSE '' END
+    );
+END;
 $$;
 
 COMMENT ON FUNCTION hdxjobs.whole_features_v1(hdxjobs.layer, text, text, boolean, text)
 IS 'SQL of features that are read whole; source: a table with its TABLESAMPLE clause, or what else may stand after FROM; only_those: "" or "AND ..."';
 
 -- Where a layer's features for one tile come from: SQL with $1 tile, $2 its margin included, $3 unit, $4 keys of the
--- tile and those above it, $5 most rows.  Before a layer is prepared, large shapes are never read: there are
--- sketches of them, or not yet.
+-- tile and those above it, $5 most rows, $6 west and $7 north of the tile.  Before a layer is prepared, large shapes are
+-- never read: there are sketches of them, or not yet.
 CREATE OR REPLACE FUNCTION hdxjobs.tile_source_v1(layer hdxjobs.layer, sample text, lean boolean, condition text)
 RETURNS text
-LANGUAGE sql
+LANGUAGE plpgsql
 IMMUTABLE
 PARALLEL SAFE
 AS $$
-SELECT
-    hdxjobs.whole_features_v1(
-        layer, format('hdxjobs.%I %s', layer.table_name, sample),
-        CASE
-            WHEN layer.prepared_at IS NOT NULL AND layer.pieces + layer.lists > 0 THEN 'AND NOT hdx_walk'
-            WHEN layer.prepared_at IS NOT NULL THEN ''
-            WHEN layer.has_sketches THEN format('AND hdx_fid NOT IN (SELECT hdx_fid FROM hdxjobs.%I)', 'k' || substr(layer.table_name, 2))
-            ELSE 'AND pg_column_size(hdx_geom) < 80000'
-        END,
-        lean, condition
-    )
-    || CASE
-        WHEN layer.prepared_at IS NOT NULL AND layer.pieces > 0 THEN format(
+DECLARE
+    source CONSTANT text := format('hdxjobs.%I %s', layer.table_name, sample);
+    sketches CONSTANT text := format('hdxjobs.%I', 'k' || substr(layer.table_name, 2));
+    pieces CONSTANT text := format('hdxjobs.%I', 'p' || substr(layer.table_name, 2));
+    query text;
+BEGIN
+    IF layer.prepared_at IS NULL AND layer.has_sketches THEN
+        RETURN hdxjobs.whole_features_v1(
+            layer, source, format('AND hdx_fid NOT IN (SELECT hdx_fid FROM %s)', sketches), lean, condition
+        ) || ' UNION ALL ' || hdxjobs.whole_features_v1(layer, sketches, '', lean, condition);
+    END IF;
+    IF layer.prepared_at IS NULL THEN
+        RETURN hdxjobs.whole_features_v1(layer, source, 'AND pg_column_size(hdx_geom) < 80000', lean, condition);
+    END IF;
+    IF layer.pieces + layer.lists = 0 THEN
+        RETURN hdxjobs.whole_features_v1(layer, source, '', lean, condition);
+    END IF;
+    query := hdxjobs.whole_features_v1(layer, source, 'AND NOT hdx_walk', lean, condition);
+    IF layer.pieces > 0 THEN
+        query := query || format(
             ' UNION ALL SELECT hdx_fid, hdxjobs.tile_shape_v2(shape, $1, $3, $3, $3) AS hdx_shape %s'
-            ' FROM (SELECT fid, shape FROM hdxjobs.%I WHERE cell = ANY($4) AND shape && $2 LIMIT $5) AS piece'
+            ' FROM (SELECT fid, shape FROM %s WHERE cell = ANY($4) AND shape && $2 LIMIT $5) AS piece'
             ' INNER JOIN hdxjobs.%I ON hdx_fid = fid WHERE (%s)',
-            hdxjobs.tile_properties_v2(layer.fields, lean), 'p' || substr(layer.table_name, 2), layer.table_name, condition
-        )
-        ELSE ''
-    END
-    -- The list of the tile, or of the nearest one above it that has one: that holds all of the tile's, and some more.
-    -- OFFSET 0: by their boxes far too many would be found.
-    || CASE
-        WHEN layer.prepared_at IS NOT NULL AND layer.lists > 0 THEN
-            ' UNION ALL '
-            || hdxjobs.whole_features_v1(
-                layer,
-                format(
-                    '(SELECT l.* FROM unnest((SELECT fids FROM hdxjobs.%I WHERE cell = ANY($4) AND fids IS NOT NULL'
-                    ' ORDER BY cell DESC LIMIT 1)) AS listed (fid) INNER JOIN hdxjobs.%I AS l ON hdx_fid = listed.fid OFFSET 0)'
-                    ' AS near',
-                    'p' || substr(layer.table_name, 2), layer.table_name
-                ),
-                'AND ST_Intersects(hdx_geom, $2)', lean, condition
-            )
-        WHEN layer.prepared_at IS NULL AND layer.has_sketches THEN
-            ' UNION ALL '
-            || hdxjobs.whole_features_v1(layer, format('hdxjobs.%I', 'k' || substr(layer.table_name, 2)), '', lean, condition)
-        ELSE ''
-    END;
+            hdxjobs.tile_properties_v2(layer.fields, lean), pieces, layer.table_name, condition
+        );
+    END IF;
+    IF layer.lists > 0 THEN
+        -- The list of the tile, or of the nearest one above it that has one: that holds all of the tile's, and some more.
+        -- OFFSET 0: by their boxes far too many would be found.
+        query := query || ' UNION ALL ' || hdxjobs.whole_features_v1(
+            layer,
+            format(
+                '(SELECT l.* FROM unnest((SELECT fids FROM %s WHERE cell = ANY($4) AND fids IS NOT NULL'
+                ' ORDER BY cell DESC LIMIT 1)) AS listed (fid) INNER JOIN hdxjobs.%I AS l ON hdx_fid = listed.fid OFFSET 0)'
+                ' AS near',
+                pieces, layer.table_name
+            ),
+            'AND ST_Intersects(hdx_geom, $2)', lean, condition
+        );
+    END IF;
+    RETURN query;
+END;
 $$;
 
 COMMENT ON FUNCTION hdxjobs.tile_source_v1(hdxjobs.layer, text, boolean, text)
@@ -353,28 +389,37 @@ PARALLEL SAFE
 AS $$
 DECLARE
     max_bytes CONSTANT integer := 500000;
-    bounds geometry := ST_TileEnvelope(z, x, y);
-    unit double precision := (ST_XMax(bounds) - ST_XMin(bounds)) / 4096;
+    bounds CONSTANT geometry := ST_TileEnvelope(z, x, y);
+    west CONSTANT double precision := ST_XMin(bounds);
+    north CONSTANT double precision := ST_YMax(bounds);
+    unit CONSTANT double precision := (ST_XMax(bounds) - west) / 4096;
+    margin CONSTANT geometry := ST_Expand(bounds, 64 * unit);
     above bigint [];
     amount bigint;
     all_of_it bigint;
 BEGIN
-    SELECT array_agg(hdxjobs.cell_v1(level, x >> (z - level), y >> (z - level))) INTO above
-    FROM generate_series(0, z) AS level;
-    FOR attempt IN 0..6 LOOP
+    IF layer.pieces > 0 THEN
+        FOR level IN 0..z LOOP
+            above := above || hdxjobs.cell_v1(level, x >> (z - level), y >> (z - level));
+        END LOOP;
+    END IF;
+    dropped := 0;
+    EXECUTE format(
+        'SELECT ST_AsMVT(feature, ''layer'', 4096, ''hdx_shape'', ''hdx_fid'') FROM (%s) AS feature',
+        hdxjobs.tile_source_v1(layer, sample, false, condition)
+    ) INTO mvt USING bounds, margin, unit, above, most, west, north;
+    mvt := coalesce(mvt, '');
+    FOR attempt IN 1..6 LOOP
+        EXIT WHEN length(mvt) <= max_bytes;
         EXECUTE format(
             'SELECT ST_AsMVT(feature, ''layer'', 4096, ''hdx_shape'', ''hdx_fid''), count(*) FROM ('
-            'SELECT * FROM (%s) AS source WHERE hdx_shape IS NOT NULL LIMIT $6) AS feature',
-            hdxjobs.tile_source_v1(layer, sample, attempt > 0, condition)
-        ) INTO mvt, amount USING bounds, ST_Expand(bounds, 64 * unit), unit, above, most, coalesce(amount, most);
+            'SELECT * FROM (%s) AS source WHERE hdx_shape IS NOT NULL LIMIT $8) AS feature',
+            hdxjobs.tile_source_v1(layer, sample, true, condition)
+        ) INTO mvt, amount USING bounds, margin, unit, above, most, west, north, amount;
         all_of_it := coalesce(all_of_it, amount);
         dropped := all_of_it - amount;
-        EXIT WHEN amount = 0 OR length(mvt) <= max_bytes;
-        IF attempt > 0 THEN
-            amount := greatest(floor(amount * 0.8 * max_bytes / length(mvt)), 1);
-        END IF;
+        amount := greatest(floor(amount * 0.8 * max_bytes / length(mvt)), 1);
     END LOOP;
-    mvt := coalesce(mvt, '');
 END;
 $$;
 
@@ -480,35 +525,23 @@ $$;
 COMMENT ON FUNCTION hdxjobs.filtered_tile_v1(hdxjobs.layer, integer, integer, integer, text)
 IS 'A heavy tile of the features that fulfil a condition (SQL of hdxjobs.filter_v1); at most 500,000 bytes';
 
-CREATE OR REPLACE FUNCTION hdxjobs.tile_v3(
-    layer_id text, version bigint, z integer, x integer, y integer, options jsonb, packed boolean,
+-- A tile of a layer whose row in the registry the caller has read: who may, is decided there.
+CREATE OR REPLACE FUNCTION hdxjobs.tile_of_v1(
+    layer hdxjobs.layer, z integer, x integer, y integer, options jsonb, packed boolean,
     OUT mvt bytea, OUT state text, OUT dropped bigint, OUT is_packed boolean
 )
 LANGUAGE plpgsql
 VOLATILE
 PARALLEL SAFE
-SECURITY DEFINER
-SET search_path FROM CURRENT
 SET timezone = 'UTC'
 SET datestyle = 'ISO, YMD'
 AS $$
 DECLARE
     max_rows CONSTANT bigint := 20000;
-    layer hdxjobs.layer;
     condition text := 'true';
     heavy boolean := false;
+    made record;
 BEGIN
-    SELECT l.* INTO layer
-    FROM hdxjobs.layer AS l
-    INNER JOIN hdxjobs.resource AS r ON l.resource_id = r.resource_id
-    WHERE
-        l.layer_id = tile_v3.layer_id
-        AND l.generation = tile_v3.version
-        AND l.published_at IS NOT NULL
-        AND r.tombstone_gen < l.generation;
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
     dropped := 0;
     is_packed := false;
     IF z NOT BETWEEN 0 AND 24 OR x NOT BETWEEN 0 AND (1 << z) - 1 OR y NOT BETWEEN 0 AND (1 << z) - 1 THEN
@@ -521,8 +554,10 @@ BEGIN
         layer.fields := hdxjobs.chosen_fields_v1(layer.fields, options -> 'fields');
     END IF;
     IF layer.prepared_at IS NULL THEN
-        SELECT t.mvt, t.dropped, CASE WHEN t.sampled THEN 'preview' ELSE 'live' END INTO mvt, dropped, state
-        FROM hdxjobs.preview_tile_v1(layer, z, x, y, condition) AS t;
+        made := hdxjobs.preview_tile_v1(layer, z, x, y, condition);
+        mvt := made.mvt;
+        dropped := made.dropped;
+        state := CASE WHEN made.sampled THEN 'preview' ELSE 'live' END;
         RETURN;
     END IF;
     IF layer.tiles > 0 THEN
@@ -542,13 +577,49 @@ BEGIN
     END IF;
     is_packed := false;
     IF heavy THEN
-        SELECT t.mvt, t.dropped, 'filtered' INTO mvt, dropped, state
-        FROM hdxjobs.filtered_tile_v1(layer, z, x, y, condition) AS t;
-        RETURN;
+        made := hdxjobs.filtered_tile_v1(layer, z, x, y, condition);
+        state := 'filtered';
+    ELSE
+        made := hdxjobs.live_tile_v1(layer, z, x, y, '', max_rows, condition);
+        state := CASE WHEN z > layer.capped_zoom THEN 'capped' ELSE 'live' END;
     END IF;
-    SELECT t.mvt, t.dropped INTO mvt, dropped
-    FROM hdxjobs.live_tile_v1(layer, z, x, y, '', max_rows, condition) AS t;
-    state := CASE WHEN z > layer.capped_zoom THEN 'capped' ELSE 'live' END;
+    mvt := made.mvt;
+    dropped := made.dropped;
+END;
+$$;
+
+COMMENT ON FUNCTION hdxjobs.tile_of_v1(hdxjobs.layer, integer, integer, integer, jsonb, boolean)
+IS 'hdxjobs.tile_v3 of a row of the registry';
+
+CREATE OR REPLACE FUNCTION hdxjobs.tile_v3(
+    layer_id text, version bigint, z integer, x integer, y integer, options jsonb, packed boolean,
+    OUT mvt bytea, OUT state text, OUT dropped bigint, OUT is_packed boolean
+)
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL SAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    layer hdxjobs.layer;
+    made record;
+BEGIN
+    SELECT l.* INTO layer
+    FROM hdxjobs.layer AS l
+    INNER JOIN hdxjobs.resource AS r ON l.resource_id = r.resource_id
+    WHERE
+        l.layer_id = tile_v3.layer_id
+        AND l.generation = tile_v3.version
+        AND l.published_at IS NOT NULL
+        AND r.tombstone_gen < l.generation;
+    IF FOUND THEN
+        made := hdxjobs.tile_of_v1(layer, z, x, y, options, packed);
+        mvt := made.mvt;
+        state := made.state;
+        dropped := made.dropped;
+        is_packed := made.is_packed;
+    END IF;
 END;
 $$;
 
@@ -559,17 +630,20 @@ CREATE OR REPLACE FUNCTION hdxjobs.tile_v2(
     layer_id text, version bigint, z integer, x integer, y integer, options jsonb DEFAULT NULL,
     OUT mvt bytea, OUT state text, OUT dropped bigint
 )
-LANGUAGE sql
+LANGUAGE plpgsql
 VOLATILE
 PARALLEL SAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
-SELECT
-    t.mvt,
-    t.state,
-    t.dropped
-FROM hdxjobs.tile_v3(layer_id, version, z, x, y, options, false) AS t;
+DECLARE
+    tile record;
+BEGIN
+    tile := hdxjobs.tile_v3(layer_id, version, z, x, y, options, false);
+    mvt := tile.mvt;
+    state := tile.state;
+    dropped := tile.dropped;
+END;
 $$;
 
 COMMENT ON FUNCTION hdxjobs.tile_v2(text, bigint, integer, integer, integer, jsonb)
