@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import ckan.plugins.toolkit as tk
+import psycopg2
 from flask import Blueprint, Response
 from werkzeug.wrappers import Request
 
@@ -67,17 +68,19 @@ def tile(layer_id: str, version: str, z: str, x: str, y: str) -> Response:
         return _busy(layer_id, error)
     if admission is None or not _NUMBER.fullmatch(version):
         return _not_found()
-    source, answer = _read(admission, int(version), place)
+    source, answer = _read(admission, int(version), place, tk.request)
     # Only of layers that there are: ids that visitors make up would fill the statistics.
     return footfall.note(answer, layer_id, place, source=source, began_s=began_s) if source else answer
 
 
-def _read(admission: Admission, version: int, place: tuple[int, int, int]) -> tuple[str | None, Response]:
+def _read(
+    admission: Admission, version: int, place: tuple[int, int, int], request: Request
+) -> tuple[str | None, Response]:
     """The answer, and where the tile came from as the statistics tell it; None: there is no such tile."""
     layer_id = admission.tile_set.layer_id
     try:
         found = _reader(config.tile_settings()).tile(
-            layer_id, version, *place, options=_options(tk.request.args)
+            layer_id, version, *place, options=_options(request.args)
         )
     except BadFilter as error:
         return None, replies.text(400, str(error))
@@ -85,7 +88,7 @@ def _read(admission: Admission, version: int, place: tuple[int, int, int]) -> tu
         return "busy", _busy(layer_id, error)
     if found is None:
         return None, _not_found()
-    return "memory" if found.is_from_memory else found.state, _tile(found, admission, tk.request)
+    return "memory" if found.is_from_memory else found.state, _tile(found, admission, request)
 
 
 @hdxjobs_tiles.route("/hdxjobs/tiles/<layer_id>.json")
@@ -110,8 +113,8 @@ def health() -> Response:
 
 
 class Shortcut:
-    """A tile that is in this process's memory, and that everybody was allowed to see within the last second, is sent
-    before CKAN looks at the request at all: a crowd on one map costs the site's pages little.
+    """A tile that everybody was allowed to see within the last second is sent before CKAN looks at the request at all,
+    and so is the answer that the map database is busy: a crowd on one map costs the site's pages little.
 
     Whatever else is asked for goes the usual way.
     """
@@ -120,28 +123,26 @@ class Shortcut:
         self._app = app
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        kept = _kept(Request(environ)) if environ.get("PATH_INFO", "").startswith(_PREFIX) else None
-        return (kept or self._app)(environ, start_response)
+        answer = _at_once(Request(environ)) if environ.get("PATH_INFO", "").startswith(_PREFIX) else None
+        return (answer or self._app)(environ, start_response)
 
 
-def _kept(request: Request) -> Response | None:
+def _at_once(request: Request) -> Response | None:
     began_s = time.perf_counter()
     address = _ADDRESS.fullmatch(request.path)
     if address is None or request.method not in {"GET", "HEAD"}:
         return None
-    layer_id, (version, z, x, y) = address[1], map(int, address.groups()[1:])
-    admission = gate.public(layer_id)
-    if admission is None:
+    layer_id, version, *numbers = address.groups()
+    place = _place(*numbers)
+    admission = gate.public(layer_id) if place else None
+    if place is None or admission is None:
         return None
     try:
-        options = _options(request.args)
-    except BadFilter:
+        source, answer = _read(admission, int(version), place, request)
+    except psycopg2.Error:
+        # What nobody expects is told by CKAN, as of any page.
         return None
-    found = _reader(config.tile_settings()).kept(layer_id, version, z, x, y, options=options)
-    if found is None:
-        return None
-    answer = _tile(found, admission, request)
-    return footfall.note(answer, layer_id, (z, x, y), source="memory", began_s=began_s)
+    return footfall.note(answer, layer_id, place, source=source, began_s=began_s) if source else None
 
 
 def _admit(layer_id: str, *, anew: bool = False) -> Admission | None:

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import ckan.plugins.toolkit as tk
+import psycopg2
 import pytest
 from layer_paths import paths, tile_path
 
+from ckanext.hdxjobs.errors import PoolBusy
 from ckanext.hdxjobs.geopreview import gate
+from ckanext.hdxjobs.geopreview.tiles import TileReader
 
 Call = Callable[..., Any]
 
@@ -158,16 +161,46 @@ def test_a_tile_from_memory_is_answered_as_one_that_was_asked_of_ckan(
     )
 
 
-def test_a_tile_from_memory_does_not_reach_ckan(
+@pytest.fixture
+def nobody_reaches_ckan(layer: dict[str, Any], app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A moment after somebody was let in to the layer."""
+    app.get(tile_path(layer))
+    monkeypatch.setattr(app.flask_app, "dispatch_request", lambda: pytest.fail("reached"))
+
+
+@pytest.mark.usefixtures("nobody_reaches_ckan")
+@pytest.mark.parametrize("asked", ["0/0/0", "1/1/0"], ids=["from memory", "made anew"])
+def test_a_public_tile_does_not_reach_ckan(layer: dict[str, Any], app: Any, asked: str) -> None:
+    assert app.get(tile_path(layer, asked)).status_code == 200
+
+
+@pytest.mark.usefixtures("nobody_reaches_ckan")
+def test_who_finds_the_map_database_busy_does_not_reach_ckan(
+    layer: dict[str, Any], app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: Any, **__: Any) -> None:
+        raise PoolBusy("all connections of this process are in use")
+
+    monkeypatch.setattr(TileReader, "tile", busy)
+    answer = app.get(tile_path(layer, "1/1/0"))
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+
+
+def test_a_fault_of_the_map_database_is_told_by_ckan(
     layer: dict[str, Any], app: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app.get(tile_path(layer))
-    monkeypatch.setattr(app.flask_app, "dispatch_request", lambda: pytest.fail("reached"))
-    assert app.get(tile_path(layer)).status_code == 200
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise psycopg2.errors.InternalError_
+
+    monkeypatch.setattr(TileReader, "tile", broken)
+    monkeypatch.setattr(app.flask_app, "dispatch_request", lambda: "told")
+    assert app.get(tile_path(layer, "1/1/0")).data == b"told"
 
 
-@pytest.mark.parametrize("change", ["private", "place", "method"])
-def test_what_is_not_a_public_tile_in_memory_goes_to_ckan(
+@pytest.mark.parametrize("change", ["private", "place", "method", "version", "filter"])
+def test_what_is_not_a_public_tile_goes_to_ckan(
     layer: dict[str, Any], app: Any, call: Call, change: str
 ) -> None:
     app.get(tile_path(layer))
@@ -177,5 +210,9 @@ def test_what_is_not_a_public_tile_in_memory_goes_to_ckan(
         assert app.get(tile_path(layer)).status_code == 404
     elif change == "place":
         assert app.get(tile_path(layer, "9/9/999")).status_code == 400
+    elif change == "version":
+        assert app.get(tile_path(layer, version=99)).status_code == 404
+    elif change == "filter":
+        assert app.get(tile_path(layer) + "?filter=nothing+%3D+1").status_code == 400
     else:
         assert app.post(tile_path(layer)).status_code == 405

@@ -112,13 +112,6 @@ class TileReader:
         key = (layer_id, version, z, x, y, options)
         return self._shelf.find(key) or self._flights.run(key, partial(self._make, key))
 
-    def kept(  # noqa: PLR0913 a tile's address is four numbers
-        self, layer_id: str, version: int, z: int, x: int, y: int, *, options: str | None = None
-    ) -> Tile | None:
-        """The tile, if it is in memory."""
-        self._start_anew_if_forked()
-        return self._shelf.find((layer_id, version, z, x, y, options))
-
     def ping(self) -> None:
         """Return if the map database answers and is set up.
 
