@@ -316,7 +316,7 @@ DECLARE
     source CONSTANT text := format('hdxjobs.%I %s', layer.table_name, sample);
     sketches CONSTANT text := format('hdxjobs.%I', 'k' || substr(layer.table_name, 2));
     pieces CONSTANT text := format('hdxjobs.%I', 'p' || substr(layer.table_name, 2));
-    query text;
+    features text;
 BEGIN
     IF layer.prepared_at IS NULL AND layer.has_sketches THEN
         RETURN hdxjobs.whole_features_v1(
@@ -329,9 +329,9 @@ BEGIN
     IF layer.pieces + layer.lists = 0 THEN
         RETURN hdxjobs.whole_features_v1(layer, source, '', lean, condition);
     END IF;
-    query := hdxjobs.whole_features_v1(layer, source, 'AND NOT hdx_walk', lean, condition);
+    features := hdxjobs.whole_features_v1(layer, source, 'AND NOT hdx_walk', lean, condition);
     IF layer.pieces > 0 THEN
-        query := query || format(
+        features := features || format(
             ' UNION ALL SELECT hdx_fid, hdxjobs.tile_shape_v2(shape, $1, $3, $3, $3) AS hdx_shape %s'
             ' FROM (SELECT fid, shape FROM %s WHERE cell = ANY($4) AND shape && $2 LIMIT $5) AS piece'
             ' INNER JOIN hdxjobs.%I ON hdx_fid = fid WHERE (%s)',
@@ -341,7 +341,7 @@ BEGIN
     IF layer.lists > 0 THEN
         -- The list of the tile, or of the nearest one above it that has one: that holds all of the tile's, and some more.
         -- OFFSET 0: by their boxes far too many would be found.
-        query := query || ' UNION ALL ' || hdxjobs.whole_features_v1(
+        features := features || ' UNION ALL ' || hdxjobs.whole_features_v1(
             layer,
             format(
                 '(SELECT l.* FROM unnest((SELECT fids FROM %s WHERE cell = ANY($4) AND fids IS NOT NULL'
@@ -352,7 +352,7 @@ BEGIN
             'AND ST_Intersects(hdx_geom, $2)', lean, condition
         );
     END IF;
-    RETURN query;
+    RETURN features;
 END;
 $$;
 
@@ -398,7 +398,7 @@ DECLARE
     amount bigint;
     all_of_it bigint;
 BEGIN
-    IF layer.pieces > 0 THEN
+    IF layer.pieces + layer.lists > 0 THEN
         FOR level IN 0..z LOOP
             above := above || hdxjobs.cell_v1(level, x >> (z - level), y >> (z - level));
         END LOOP;
