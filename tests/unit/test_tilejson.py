@@ -22,6 +22,7 @@ def test_a_client_finds_all_it_needs():
         "name": "Towns",
         "version": "7.0.0",
         "scheme": "xyz",
+        "prepared": False,
         "tiles": [URL],
         "minzoom": 0,
         "maxzoom": 14,
