@@ -722,3 +722,16 @@ def test_shapes_that_vanish_at_a_zoom_are_still_seen_in_a_crowd(imported, make, 
     north, south = (np.degrees(np.arctan(np.sinh(np.pi * (1 - 2 * row / 2**zoom)))) for row in (y, y + 1))
     expected = sum(south + 0.01 < 0.5 + n / 10 < north - 0.01 for n in range(300))
     assert sum(amount for _, _, amount in shapes(result, *tile)) >= expected
+
+
+def test_a_stored_shape_that_crosses_itself_once_keeps_its_detail(imported):
+    """The ring of a gear with two corners exchanged; of a thousand crossings, tiles would show a few hundred vertices."""
+    radius = np.tile([60.0, 61.0], 1_600)
+    angles = np.linspace(0, 2 * np.pi, len(radius), endpoint=False)
+    ring = np.column_stack([np.cos(angles) * radius, np.sin(angles) * radius])
+    ring[[10, 60]] = ring[[60, 10]]
+    gear = {"type": "Polygon", "coordinates": [[*ring.tolist(), ring[0].tolist()]]}
+    result = imported(geojson(feature(gear)), budget=SMALL)
+    assert info(result)[0] == "stored"
+    ((_, drawn, _),) = shapes(result, 0, 0, 0)
+    assert shapely.get_num_coordinates(drawn) > 2_000

@@ -101,27 +101,53 @@ DROP FUNCTION IF EXISTS hdxjobs.tile_shape_v1(geometry, geometry, double precisi
 
 DROP FUNCTION IF EXISTS hdxjobs.tile_properties_v1(jsonb);
 
--- Whether a polygon may cross itself so often that encoding it takes seconds, or hours: each crossing becomes a vertex,
--- and a thousand corners in any order cross a hundred thousand times.  Lines that lie anyhow in a square of side 1 cross
--- (length)^2 / pi times; the coasts of the earth in ten thousand vertices are 28 sides long, and may cross themselves.
-CREATE OR REPLACE FUNCTION hdxjobs.is_tangled_v1(shape geometry)
+-- Whether polygons may cross themselves and each other so often that encoding them takes seconds, or hours: each crossing
+-- becomes a vertex, and a thousand corners in any order cross a hundred thousand times.  Lines that lie anyhow in a square
+-- of side 1 cross (length)^2 / pi times.  What is not that long may still be a knot somewhere: it is looked for in cells of
+-- 256 units, but a tile that has to be quick takes any thousand vertices for one.
+CREATE OR REPLACE FUNCTION hdxjobs.is_tangled_v1(shape geometry, unit double precision, patient boolean)
 RETURNS boolean
-LANGUAGE sql
+LANGUAGE plpgsql
 IMMUTABLE
 PARALLEL SAFE
 AS $$
-SELECT coalesce(bool_or(
-    CASE
-        WHEN ST_NPoints(geom) <= 50 THEN false
-        WHEN ST_Perimeter(geom) < 60 * greatest(ST_XMax(geom) - ST_XMin(geom), ST_YMax(geom) - ST_YMin(geom)) THEN false
-        ELSE NOT ST_IsValid(geom)
-    END
-), false)
-FROM ST_Dump(shape);
+DECLARE
+    max_sides CONSTANT integer := 60;
+    max_sides_unseen CONSTANT integer := 10;
+    max_crossed CONSTANT integer := 1000;
+    max_sides_in_cell CONSTANT integer := CASE WHEN patient THEN 80 ELSE 40 END;
+    max_in_cell CONSTANT integer := 50;
+    cell CONSTANT double precision := 256 * unit;
+    sides double precision := ST_Perimeter(shape) / greatest(ST_XMax(shape) - ST_XMin(shape), ST_YMax(shape) - ST_YMin(shape));
+BEGIN
+    IF sides < max_sides AND ST_NumGeometries(shape) > 1 THEN
+        sides := (
+            SELECT max(ST_Perimeter(geom) / greatest(ST_XMax(geom) - ST_XMin(geom), ST_YMax(geom) - ST_YMin(geom)))
+            FROM (SELECT shape AS geom UNION ALL SELECT geom FROM ST_Dump(shape)) AS part
+        );
+    END IF;
+    IF (sides < max_sides_unseen AND ST_NPoints(shape) <= max_crossed) OR ST_IsValid(shape) THEN
+        RETURN false;
+    END IF;
+    IF sides >= max_sides OR (ST_NPoints(shape) > max_crossed AND NOT patient) THEN
+        RETURN true;
+    END IF;
+    RETURN EXISTS (
+        SELECT
+        FROM (
+            SELECT
+                geom,
+                ST_Distance(geom, lag(geom) OVER (PARTITION BY trim_array(path, 1) ORDER BY path)) AS edge
+            FROM ST_DumpPoints(shape)
+        ) AS vertex
+        GROUP BY floor(ST_X(geom) / cell), floor(ST_Y(geom) / cell)
+        HAVING count(*) > max_in_cell AND sum(least(edge, 2 * cell)) > max_sides_in_cell * cell
+    );
+END;
 $$;
 
-COMMENT ON FUNCTION hdxjobs.is_tangled_v1(geometry)
-IS 'Whether one of the polygons may cross itself a thousand times';
+COMMENT ON FUNCTION hdxjobs.is_tangled_v1(geometry, double precision, boolean)
+IS 'Whether polygons may cross themselves or each other a thousand times; unit: of the tile, metres; patient: look closely at a long outline before saying so';
 
 -- One feature in tile coordinates.  Simplified before it is encoded, never raw:
 -- polygon clipping inside ST_AsMVTGeom can take minutes on many vertices and cannot be cancelled.
@@ -136,6 +162,9 @@ AS $$
 DECLARE
     max_vertices CONSTANT integer := 10000;
     max_knot CONSTANT integer := 50;
+    max_hulls CONSTANT integer := 16;
+    -- Stored tiles have larger marks, and are made once.
+    patient CONSTANT boolean := speck > unit;
     buffer_units CONSTANT integer := 64;
     tangled boolean;
     slim geometry;
@@ -157,16 +186,17 @@ BEGIN
         END IF;
     END IF;
     LOOP
-        tangled := ST_NPoints(slim) BETWEEN max_knot + 1 AND max_vertices AND hdxjobs.is_tangled_v1(slim);
+        EXIT WHEN slim IS NULL;
+        tangled := ST_NPoints(slim) BETWEEN max_knot + 1 AND max_vertices AND hdxjobs.is_tangled_v1(slim, unit, patient);
         EXIT WHEN tolerance >= 1024 * unit OR NOT (tangled OR ST_NPoints(slim) > max_vertices);
         tolerance := 4 * tolerance;
         slim := ST_Simplify(slim, tolerance);
     END LOOP;
-    IF tangled THEN
-        slim := (
-            SELECT ST_Collect(CASE WHEN hdxjobs.is_tangled_v1(geom) THEN ST_ConvexHull(geom) ELSE geom END)
-            FROM ST_Dump(slim)
-        );
+    IF tangled OR (ST_NPoints(slim) > max_vertices AND hdxjobs.is_tangled_v1(slim, unit, patient)) THEN
+        slim := CASE
+            WHEN ST_NumGeometries(slim) > max_hulls THEN ST_ConvexHull(slim)
+            ELSE (SELECT ST_Collect(ST_ConvexHull(geom)) FROM ST_Dump(slim))
+        END;
     END IF;
     encoded := ST_AsMVTGeom(slim, bounds, 4096, buffer_units, true);
     IF encoded IS NULL AND ST_Intersects(slim, ST_Expand(bounds, buffer_units * unit)) IS NOT false THEN
