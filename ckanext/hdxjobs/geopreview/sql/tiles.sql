@@ -115,7 +115,7 @@ DECLARE
     max_sides CONSTANT integer := 60;
     max_sides_unseen CONSTANT integer := 10;
     max_crossed CONSTANT integer := 1000;
-    max_sides_in_cell CONSTANT integer := CASE WHEN patient THEN 80 ELSE 40 END;
+    max_sides_in_cell CONSTANT integer := CASE WHEN patient THEN 120 ELSE 40 END;
     max_in_cell CONSTANT integer := 50;
     cell CONSTANT double precision := 256 * unit;
     sides double precision := ST_Perimeter(shape) / greatest(ST_XMax(shape) - ST_XMin(shape), ST_YMax(shape) - ST_YMin(shape));
