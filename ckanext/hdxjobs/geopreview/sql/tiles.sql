@@ -344,9 +344,10 @@ BEGIN
         features := features || ' UNION ALL ' || hdxjobs.whole_features_v1(
             layer,
             format(
-                '(SELECT * FROM hdxjobs.%I WHERE hdx_fid = ANY((SELECT fids FROM %s WHERE cell = ANY($4)'
-                ' AND fids IS NOT NULL ORDER BY cell DESC LIMIT 1)::bigint[]) OFFSET 0) AS near',
-                layer.table_name, pieces
+                '(SELECT l.* FROM unnest((SELECT fids FROM %s WHERE cell = ANY($4) AND fids IS NOT NULL'
+                ' ORDER BY cell DESC LIMIT 1)) AS listed (fid) INNER JOIN hdxjobs.%I AS l ON hdx_fid = listed.fid OFFSET 0)'
+                ' AS near',
+                pieces, layer.table_name
             ),
             'AND ST_Intersects(hdx_geom, $2)', lean, condition
         );
