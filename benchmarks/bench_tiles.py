@@ -80,6 +80,7 @@ class Found:
     ogr2ogr_s: float = 0.0
     stored_tiles: int = 0
     pieces: int = 0
+    lists: int = 0
     table_bytes: int = 0
     stored_bytes: int = 0
     states: dict[Place, str] = field(default_factory=dict)
@@ -176,8 +177,8 @@ def import_ours(wanted: Wanted, file: Path, loader: str, reads: str, tiles: list
     if worker.returncode:
         raise SystemExit(f"{wanted.title}: the import failed")
     found = Found(wanted, json.loads(said)["seconds"], meanwhile=meanwhile)
-    ((name, found.stored_tiles, found.pieces),) = run(
-        loader, "SELECT table_name, tiles, pieces FROM hdxjobs.layer"
+    ((name, found.stored_tiles, found.pieces, found.lists),) = run(
+        loader, "SELECT table_name, tiles, pieces, lists FROM hdxjobs.layer"
     )
     sizes = "SELECT " + ", ".join(["coalesce(pg_table_size(to_regclass(%s)), 0)"] * 3)
     tables = (name, rules.stored_name(name), rules.pieces_name(name))

@@ -128,7 +128,7 @@ def _pair(timed: Timed) -> str:
 def _preparing(found: Sequence[Found]) -> str:
     heads = (
         "layer", "ogr2ogr", "detect + load", "publish + prepare", "tippecanoe -zg",
-        "table", "stored tiles + pieces", "tippecanoe's tiles",
+        "table", "stored: tiles / pieces / lists", "tippecanoe's tiles",
     )  # fmt: skip
     rows = []
     for each in found:
@@ -143,7 +143,7 @@ def _preparing(found: Sequence[Found]) -> str:
                 f"{each.seconds['publish']:.1f} + {each.seconds['prepare']:.1f} s",
                 took if each.peers else "–",
                 f"{each.table_bytes / 1e6:.1f} MB",
-                f"{each.stored_bytes / 1e6:.1f} MB: {each.stored_tiles:,} / {each.pieces:,}",
+                f"{each.stored_bytes / 1e6:.1f} MB: {each.stored_tiles:,} / {each.pieces:,} / {each.lists:,}",
                 size,
             )
         )

@@ -218,6 +218,22 @@ def test_neighbours_leave_no_sliver_wider_than_half_a_pixel(imported, zoom):
     assert together.area > 0
 
 
+def touching(result, z, x, y):
+    """Ids of the features that meet a tile."""
+    rows = result.geo.rows(
+        f"SELECT hdx_fid FROM hdxjobs.{result.tables[0].table_name}"
+        " WHERE ST_Intersects(hdx_geom, ST_TileEnvelope(%s, %s, %s))",
+        *(z, x, y),
+    )
+    return {fid for (fid,) in rows}
+
+
+def inside(result, z, x, y):
+    """Ids of the features that a tile shows, its margin apart."""
+    square = shapely.box(0, 0, 4096, 4096)
+    return {fid for fid, shape, _ in shapes(result, z, x, y) if shape.intersects(square)}
+
+
 def routes(count=1_000):
     """Straight lines across the world."""
     random = np.random.default_rng(8)
@@ -241,16 +257,9 @@ def test_world_spanning_routes_are_found_everywhere(imported, monkeypatch, budge
     monkeypatch.setattr(listing, "FEW", few)
     monkeypatch.setattr(transfer, "CHUNK_VERTICES", chunk)
     result = imported(routes(), budget=budget)
-    name = result.tables[0].table_name
     for tile in [(4, 7, 7), (5, 3, 9), (6, 40, 20), (9, 300, 200)]:
-        touching = result.geo.rows(
-            f"SELECT count(*) FROM hdxjobs.{name} WHERE ST_Intersects(hdx_geom, ST_TileEnvelope(%s, %s, %s))",
-            *tile,
-        )
-        inside = {
-            fid for fid, shape, _ in shapes(result, *tile) if shape.intersects(shapely.box(0, 0, 4096, 4096))
-        }
-        assert abs(len(inside) - touching[0][0]) <= 1  # one may graze the edge
+        # One may graze the edge.
+        assert len(inside(result, *tile) ^ touching(result, *tile)) <= 1
 
 
 def made(result):
@@ -682,11 +691,45 @@ def test_the_registry_tells_what_was_made(imported):
     assert (share > 0, tiles > 0, pieces > 0, capped) == (True, True, True, None)
 
 
-def test_cutting_stops_where_it_would_never_end(imported, monkeypatch):
+@pytest.mark.parametrize(("budget", "each"), [(CUT, 2), (SMALL, 6)], ids=["pieces", "lists"])
+def test_cutting_stops_where_it_would_never_end(imported, monkeypatch, budget, each):
     monkeypatch.setattr(prepare, "MAX_PIECES_FREE", 0)
-    monkeypatch.setattr(prepare, "MAX_PIECES_EACH", 2)
-    result = imported(routes(), budget=SMALL)
+    monkeypatch.setattr(prepare, "MAX_PIECES_EACH", each)
+    result = imported(routes(), budget=budget)
+    tile = (8, 120, 120)
     assert info(result)[0] == "stored"
+    assert info(result, *tile)[0] == "capped"
+    assert inside(result, *tile) == touching(result, *tile) != set()
+
+
+def test_what_the_zooms_above_listed_counts_towards_the_end(imported, monkeypatch):
+    # No zoom has so many.
+    monkeypatch.setattr(prepare, "MAX_PIECES_FREE", 5_000)
+    monkeypatch.setattr(prepare, "MAX_PIECES_EACH", 0)
+    monkeypatch.setattr(prepare, "ENTRIES_A_PIECE", 1)
+    assert info(imported(routes(), budget=SMALL), 8, 120, 120)[0] == "capped"
+
+
+def bundle(count=400):
+    """Lines beside each other; every other one is longer."""
+    lines = ([[-50 - 10 * (n % 2), 20 + n / 50], [50 + 10 * (n % 2), 20 + n / 50]] for n in range(count))
+    return geojson(*(feature({"type": "LineString", "coordinates": line}) for line in lines))
+
+
+@pytest.mark.parametrize("few", [listing.FEW, 20], ids=["listed", "listed twice"])
+def test_a_list_without_end_keeps_the_largest(imported, monkeypatch, few):
+    monkeypatch.setattr(prepare, "MAX_PIECES_FREE", 0)
+    monkeypatch.setattr(prepare, "MAX_PIECES_EACH", 1)
+    monkeypatch.setattr(listing, "FEW", few)
+    result = imported(bundle(), budget=SMALL)
+    pieces = f"hdxjobs.p{result.tables[0].table_name[1:]}"
+    lists = result.geo.rows(f"SELECT fids FROM {pieces} WHERE cell >= 0")
+    assert {len(fids) for (fids,) in lists} == {SMALL.rows}
+    assert all(set(fids) < set(range(1, 400, 2)) for (fids,) in lists)
+
+
+def test_a_list_that_is_cut_short_at_the_deepest_zoom_is_told(imported):
+    result = imported(bundle(), budget=replace(SMALL, max_zoom=1))
     assert info(result, 8, 120, 120)[0] == "capped"
 
 

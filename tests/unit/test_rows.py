@@ -35,6 +35,7 @@ def test_every_type_and_null_is_written_as_postgresql_reads_it():
         pa.array([True, None, False]),
         pa.array(["é", None, ""], pa.string()),
         pa.array([b"\1\2", None, b""], pa.binary()),
+        pa.array([b"\3", None, b""], pa.large_binary()),
         pa.array([day, None, dt.date(2000, 1, 1)], pa.date32()),
         pa.array([moment, None, dt.datetime(2000, 1, 1)], pa.timestamp("us")),
         pa.array([dt.time(1, 2, 3), None, dt.time(0)], pa.time64("us")),
@@ -48,6 +49,7 @@ def test_every_type_and_null_is_written_as_postgresql_reads_it():
             [b"\1", None, b"\0"],
             ["é".encode(), None, b""],
             [b"\1\2", None, b""],
+            [b"\3", None, b""],
             [struct.pack(">i", days), None, struct.pack(">i", 0)],
             [struct.pack(">q", micros), None, struct.pack(">q", 0)],
             [struct.pack(">q", 3_723_000_000), None, struct.pack(">q", 0)],
@@ -67,8 +69,9 @@ def test_long_and_short_values_are_written_alike(length):
     )
 
 
-def test_a_slice_of_an_array_is_written_from_where_it_starts():
-    whole = pa.array(["a", "bb", None, "dddd"], pa.string())
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_binary()], ids=str)
+def test_a_slice_of_an_array_is_written_from_where_it_starts(kind):
+    whole = pa.array(["a", "bb", None, "dddd"], kind)
     assert encode(whole.slice(1, 2)) == plain([[b"bb", None]])
 
 

@@ -70,7 +70,7 @@ class Oven:
     :ivar table, stored, pieces: the layer's features, and where its tiles and its shapes go
     :ivar properties: SQL select list of the attributes
     :ivar listed: features that tiles list: they are read whole
-    :ivar most: features that a tile draws at most
+    :ivar rows: features that a tile may read; a stored one draws twice as many of them at most
     """
 
     hands: Hands
@@ -80,7 +80,7 @@ class Oven:
     boxes: Boxes
     properties: str
     listed: Flags
-    most: int
+    rows: int
 
     def keep_shapes(self, shapes: Shapes, keys: Ints) -> None:
         """Pieces stay for their tiles (numbers ``keys``) and those below."""
@@ -88,11 +88,13 @@ class Oven:
         transfer.fill(self.hands.cursors[0], self.pieces, columns)
 
     def keep_lists(self, lists: Listed, keys: Ints) -> int:
-        """Lists stay for their tiles (numbers ``keys``) and those below.
+        """Lists stay for their tiles (numbers ``keys``) and those below; only the last of a layer can be too long.
 
         :returns: how many
         """
-        tiles, fids = lists.arrays(self.boxes.fid)
+        place = self.boxes.rank[lists.feature]
+        keep = kept(lists.tile, place, tiles=len(keys), most=self.rows)
+        tiles, fids = lists.take(np.flatnonzero(place < keep[lists.tile])).arrays(self.boxes.fid)
         transfer.fill(self.hands.cursors[0], self.pieces, {"cell": keys[tiles], "fids": fids})
         return len(tiles)
 
@@ -141,7 +143,7 @@ class Oven:
         place = self.boxes.rank[feature[which]]
         self._run(cursor, "calm_planner")
         self._run(cursor, "forget_heavy")
-        keep = kept(tile[which], place, tiles=len(mine), most=self.most)
+        keep = kept(tile[which], place, tiles=len(mine), most=2 * self.rows)
         # Of features that are left out and have no pieces, their number says all.
         lost = listed[which] & (place >= keep[tile[which]])
         count = np.bincount(tile[which[lost]], minlength=len(mine))

@@ -20,13 +20,15 @@ class Zoom:
 
     :ivar heavy: those that are over budget
     :ivar crowded: those that list so many features that the tiles below get lists of their own
-    :ivar pieces: in how many pieces the large shapes lie
+    :ivar pieces: in how many pieces the large shapes lie, or lists name them
+    :ivar longest: features that a tile lists at most
     """
 
     crowd: Crowd
     heavy: Flags
     crowded: Flags
     pieces: int
+    longest: int
 
     @property
     def keys(self) -> Ints:
@@ -71,7 +73,7 @@ def weighed(crowd: Crowd, boxes: Boxes, large: Large, parts: Sequence[Parts], bu
         rows, vertices = rows + part_rows, vertices + part_vertices
         pieces += int(part_rows.sum())
     heavy = (rows > budget.rows) | (vertices > budget.vertices)
-    return Zoom(crowd, heavy, lengths > listing.FEW, pieces)
+    return Zoom(crowd, heavy, lengths > listing.FEW, pieces, int(lengths.max(initial=0)))
 
 
 def step(zoom: Zoom, seen: Flags, listed: Flags, last: bool, parts: Parts) -> Fate:

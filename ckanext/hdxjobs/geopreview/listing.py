@@ -35,6 +35,10 @@ class Listed:
     def __len__(self) -> int:
         return len(self.tile)
 
+    def take(self, pairs: Ints) -> Listed:
+        """Some of the pairs."""
+        return Listed(self.tile[pairs], self.feature[pairs])
+
     def arrays(self, fid: Ints) -> tuple[Ints, npt.NDArray[Any]]:
         """Tiles, and the list of each as binary COPY has it.
 

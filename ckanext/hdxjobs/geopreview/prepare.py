@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 #: Pieces that shapes may be cut into: so many each, and so many for all; beyond that cutting stops.
 MAX_PIECES_EACH = 12
 MAX_PIECES_FREE = 200_000
+#: Entries of lists that count as a piece: these take less room than it.
+ENTRIES_A_PIECE = 10
 #: Connections that encode the tiles of large layers side by side.
 HANDS = 2
 
@@ -104,7 +106,7 @@ class _Preparation:
         self._outline = tile_set.outline
         self._dimension = _DIMENSIONS.get(tile_set.geometry_type)
         self._budget = budget
-        self._piece_count = self._list_count = 0
+        self._piece_count = self._list_count = self._entry_count = 0
 
     def run(self) -> Prepared:
         started = time.monotonic()
@@ -188,8 +190,8 @@ class _Preparation:
         with self._connection:
             self._check(hands.cursors[0], keep=True)
             Sketches(self._name).store(hands.cursors[0], boxes, parts)
-        most = 2 * self._budget.rows
-        oven = Oven(hands, self._table, self._stored, self._pieces, boxes, properties, large.listed, most)
+        rows = self._budget.rows
+        oven = Oven(hands, self._table, self._stored, self._pieces, boxes, properties, large.listed, rows)
         self._tell(0.2)
         levels, capped_zoom = self._descend(oven, large, listing.apart(parts, large.listed))
         indexed.result()
@@ -221,8 +223,10 @@ class _Preparation:
             crowd = pyramid.without(crowd, large.walk & seen)
             zoom = descent.weighed(crowd, oven.boxes, large, parts, self._budget)
             heavy = zoom.heavy
-            capped = bool(heavy.any()) and self._piece_count + zoom.pieces > allowed
+            kept = self._piece_count + self._entry_count // ENTRIES_A_PIECE
+            capped = bool(heavy.any()) and kept + zoom.pieces > allowed
             last = capped or crowd.zoom >= self._budget.max_zoom
+            capped = capped or (last and zoom.longest > oven.rows)
             shapes = self._step(oven, parts, zoom, partial(descent.step, zoom, seen, oven.listed, last))
             if not heavy.any():
                 return levels, None
@@ -250,6 +254,7 @@ class _Preparation:
                 self._check(oven.hands.cursors[0])
                 if isinstance(found.kept, Listed):
                     lists.append((found.kept, found.finer))
+                    self._entry_count += len(found.kept) + len(found.finer)
                 else:
                     oven.keep_shapes(found.kept, zoom.keys)
                     self._piece_count += len(found.kept)

@@ -91,7 +91,9 @@ def encode(batch: pa.RecordBatch, *, json_columns: frozenset[int]) -> bytes:
 def cells(array: pa.Array) -> Cells:
     """The cells of one column."""
     nulls = np.asarray(array.is_null())
-    if pa.types.is_string(array.type) or pa.types.is_binary(array.type):
+    if any(
+        is_one(array.type) for is_one in (pa.types.is_string, pa.types.is_binary, pa.types.is_large_binary)
+    ):
         return _texts(array, nulls)
     values, bad = _numbers(array)
     nulls = nulls | bad
@@ -105,7 +107,8 @@ def _texts(array: pa.Array, nulls: npt.NDArray[np.bool_]) -> Cells:
     _, offsets, data = array.buffers()
     if not len(array):
         return Cells(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8))
-    edges = np.frombuffer(offsets, np.int32)[array.offset : array.offset + len(array) + 1].astype(np.int64)
+    width = np.int64 if pa.types.is_large_binary(array.type) else np.int32
+    edges = np.frombuffer(offsets, width)[array.offset : array.offset + len(array) + 1].astype(np.int64)
     content = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
     return Cells(np.where(nulls, -1, np.diff(edges)), edges[:-1], content)
 

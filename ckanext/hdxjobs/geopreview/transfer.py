@@ -221,9 +221,9 @@ def _changes(values: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
 
 
 def fill(cursor: Any, table: sql.Composable, columns: Columns) -> None:
-    """Append rows; whole numbers go into columns of type bigint, objects are EWKB."""
+    """Append rows; whole numbers go into columns of type bigint, objects are bytes as binary COPY has them."""
     arrays = [
-        pa.array(values, pa.binary()) if values.dtype == object else pa.array(values.astype(np.int64))
+        pa.array(values, pa.large_binary()) if values.dtype == object else pa.array(values.astype(np.int64))
         for values in columns.values()
     ]
     names = sql.SQL(", ").join(sql.Identifier(name) for name in columns)
