@@ -16,7 +16,6 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import ckan.plugins.toolkit as tk
-import psycopg2
 from flask import Blueprint, Response
 from werkzeug.wrappers import Request
 
@@ -49,6 +48,8 @@ MAX_ZOOM = 24
 _PREFIX = "/hdxjobs/tiles/"
 _ADDRESS = re.compile(_PREFIX + r"([0-9a-f]{20})/(\d{1,9})/(\d{1,9})/(\d{1,9})/(\d{1,9})\.mvt", re.ASCII)
 _NUMBER = re.compile(r"\d{1,9}", re.ASCII)
+#: What a query may ask for.
+_OPTIONS = frozenset({"fields", "filter", "filter-lang"})
 _LAYER_ID = re.compile(r"[0-9a-f]{20}", re.ASCII)
 
 
@@ -60,7 +61,7 @@ def tile(layer_id: str, version: str, z: str, x: str, y: str) -> Response:
     """
     place = _place(z, x, y)
     if place is None:
-        return replies.text(400, f"z must be 0 to {MAX_ZOOM}, x and y 0 to 2^z - 1")
+        return _no_place()
     began_s = time.perf_counter()
     try:
         admission = _admit(layer_id)
@@ -68,9 +69,17 @@ def tile(layer_id: str, version: str, z: str, x: str, y: str) -> Response:
         return _busy(layer_id, error)
     if admission is None or not _NUMBER.fullmatch(version):
         return _not_found()
-    source, answer = _read(admission, int(version), place, tk.request)
-    # Only of layers that there are: ids that visitors make up would fill the statistics.
-    return footfall.note(answer, layer_id, place, source=source, began_s=began_s) if source else answer
+    return _counted(admission, int(version), place, tk.request, began_s)
+
+
+def _counted(
+    admission: Admission, version: int, place: tuple[int, int, int], request: Request, began_s: float
+) -> Response:
+    source, answer = _read(admission, version, place, request)
+    # Only of tiles that there are: what visitors make up would fill the statistics.
+    if source is None:
+        return answer
+    return footfall.note(answer, admission.tile_set.layer_id, place, source=source, began_s=began_s)
 
 
 def _read(
@@ -113,36 +122,39 @@ def health() -> Response:
 
 
 class Shortcut:
-    """A tile that everybody was allowed to see within the last second is sent before CKAN looks at the request at all,
-    and so is the answer that the map database is busy: a crowd on one map costs the site's pages little.
+    """A tile of a layer that everybody was allowed to see within the last second is sent before CKAN looks at the
+    request at all, and so is the answer that there is none or that the map database is busy: a crowd on one map costs
+    the site's pages little.
 
-    Whatever else is asked for goes the usual way.
+    Whatever else is asked for goes the usual way: so do tiles with options, which cost the most and which extensions
+    that limit requests have to see.
     """
 
     def __init__(self, app: WSGIApplication) -> None:
         self._app = app
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        answer = _at_once(Request(environ)) if environ.get("PATH_INFO", "").startswith(_PREFIX) else None
+        answer = None
+        if environ.get("PATH_INFO", "").startswith(_PREFIX):
+            try:
+                answer = _at_once(Request(environ))
+            except Exception:
+                # What it comes to is told by CKAN, as of any page.
+                log.exception("A tile could not be sent at once")
         return (answer or self._app)(environ, start_response)
 
 
 def _at_once(request: Request) -> Response | None:
     began_s = time.perf_counter()
     address = _ADDRESS.fullmatch(request.path)
-    if address is None or request.method not in {"GET", "HEAD"}:
+    if address is None or request.method not in {"GET", "HEAD"} or not _OPTIONS.isdisjoint(request.args):
         return None
     layer_id, version, *numbers = address.groups()
+    admission = gate.public(layer_id)
+    if admission is None:
+        return None
     place = _place(*numbers)
-    admission = gate.public(layer_id) if place else None
-    if place is None or admission is None:
-        return None
-    try:
-        source, answer = _read(admission, int(version), place, request)
-    except psycopg2.Error:
-        # What nobody expects is told by CKAN, as of any page.
-        return None
-    return footfall.note(answer, layer_id, place, source=source, began_s=began_s) if source else None
+    return _counted(admission, int(version), place, request, began_s) if place else _no_place()
 
 
 def _admit(layer_id: str, *, anew: bool = False) -> Admission | None:
@@ -165,7 +177,9 @@ def _tile(found: Tile, admission: Admission, request: Request) -> Response:
     if packed:
         answer.headers["Content-Encoding"] = "gzip"
     answer.headers["X-Tile"] = f"{found.state}; dropped={found.dropped}" if found.dropped else found.state
-    _date(answer, admission, TILE_MAX_AGE_S, immutable=True)
+    # A visitor let in after the layer was prepared may share a tile that was begun before.
+    lasting = admission.tile_set.is_prepared and found.state != "preview"
+    _date(answer, admission, TILE_MAX_AGE_S, lasting=lasting, immutable=True)
     return replies.with_etag(answer, found.digest, request)
 
 
@@ -182,16 +196,17 @@ def _tilejson(admission: Admission) -> Response:
     if packed:
         answer.headers["Content-Encoding"] = "gzip"
     answer.set_data(shelf.squeezed(body) if packed else body)
-    _date(answer, admission, TILEJSON_MAX_AGE_S)
+    _date(answer, admission, TILEJSON_MAX_AGE_S, lasting=tile_set.is_prepared)
     return replies.with_etag(answer, hashlib.sha256(body).hexdigest()[:32], tk.request)
 
 
-def _date(answer: OwnResponse, admission: Admission, max_age_s: int, *, immutable: bool = False) -> None:
+def _date(
+    answer: OwnResponse, admission: Admission, max_age_s: int, *, lasting: bool, immutable: bool = False
+) -> None:
     """For how long an answer is good, who may keep it, and that other sites may use it if this one wants that.
 
     What nobody may keep has an age too while the layer is prepared: maps ask again for what has expired.
     """
-    lasting = admission.tile_set.is_prepared
     age = f"max-age={max_age_s}" if lasting else f"max-age={min(max_age_s, PREVIEW_MAX_AGE_S)}"
     if admission.is_public:
         answer.caching = f"public, {age}" + ", immutable" * (immutable and lasting)
@@ -200,6 +215,10 @@ def _date(answer: OwnResponse, admission: Admission, max_age_s: int, *, immutabl
     if admission.is_public and config.tile_settings().other_sites:
         answer.headers["Access-Control-Allow-Origin"] = "*"
         answer.headers["Access-Control-Expose-Headers"] = "ETag, X-Tile"
+
+
+def _no_place() -> Response:
+    return replies.text(400, f"z must be 0 to {MAX_ZOOM}, x and y 0 to 2^z - 1")
 
 
 def _not_found() -> Response:

@@ -73,9 +73,11 @@ def unprepared(geo_url: str) -> Iterator[None]:
     connection = psycopg2.connect(geo_url)
     connection.autocommit = True
     with connection.cursor() as cursor:
+        cursor.execute("SELECT prepared_at, table_name FROM hdxjobs.layer WHERE prepared_at IS NOT NULL")
+        prepared = cursor.fetchall()
         cursor.execute("UPDATE hdxjobs.layer SET prepared_at = NULL")
         yield
-        cursor.execute("UPDATE hdxjobs.layer SET prepared_at = now()")
+        cursor.executemany("UPDATE hdxjobs.layer SET prepared_at = %s WHERE table_name = %s", prepared)
     connection.close()
 
 
@@ -91,6 +93,23 @@ def test_samples_of_a_private_layer_expire_too_so_that_a_map_asks_again(
 ) -> None:
     headers = app.get(tile_path(private), headers=people["member"]).headers
     assert headers["Cache-Control"] == "private, no-store, max-age=10"
+
+
+@pytest.mark.parametrize(
+    ("whose", "caching"), [("public", "public, max-age=10"), ("private", "private, no-store, max-age=10")]
+)
+def test_a_sample_that_was_begun_before_the_layer_was_prepared_is_not_kept_long(
+    world: dict[str, Any],
+    people: dict[str, Any],
+    app: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    whose: str,
+    caching: str,
+) -> None:
+    sample = Tile(b"tile", "preview", 0)
+    monkeypatch.setattr(tiles.TileReader, "tile", lambda *_, **__: sample)
+    headers = app.get(tile_path(world[whose]), headers=people["member"]).headers
+    assert headers["Cache-Control"] == caching
 
 
 def test_tilejson_tells_that_a_layer_is_prepared(layer: dict[str, Any], app: Any) -> None:

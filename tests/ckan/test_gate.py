@@ -163,9 +163,24 @@ def test_a_tile_from_memory_is_answered_as_one_that_was_asked_of_ckan(
 
 @pytest.fixture
 def nobody_reaches_ckan(layer: dict[str, Any], app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    let_in_and_out_of_reach_of_ckan(layer, app, monkeypatch)
+
+
+def let_in_and_out_of_reach_of_ckan(layer: dict[str, Any], app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A moment after somebody was let in to the layer."""
     app.get(tile_path(layer))
     monkeypatch.setattr(app.flask_app, "dispatch_request", lambda: pytest.fail("reached"))
+
+
+@pytest.mark.parametrize(("place", "version", "status"), [("9/9/999", 1, 400), ("0/0/0", 99, 404)])
+def test_that_there_is_no_such_tile_is_told_as_ckan_told_it(
+    layer: dict[str, Any], app: Any, monkeypatch: pytest.MonkeyPatch, place: str, version: int, status: int
+) -> None:
+    path = tile_path(layer, place, version)
+    asked = app.get(path)
+    let_in_and_out_of_reach_of_ckan(layer, app, monkeypatch)
+    told = app.get(path)
+    assert (told.status_code, told.data, dict(told.headers)) == (status, asked.data, dict(asked.headers))
 
 
 @pytest.mark.usefixtures("nobody_reaches_ckan")
@@ -186,33 +201,46 @@ def test_who_finds_the_map_database_busy_does_not_reach_ckan(
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
 
 
-def test_a_fault_of_the_map_database_is_told_by_ckan(
-    layer: dict[str, Any], app: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("fault", [psycopg2.errors.InternalError_, ValueError])
+def test_a_fault_that_nobody_expects_is_logged_and_told_by_ckan(
+    layer: dict[str, Any],
+    app: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    fault: type[Exception],
 ) -> None:
     app.get(tile_path(layer))
 
     def broken(*_: Any, **__: Any) -> None:
-        raise psycopg2.errors.InternalError_
+        raise fault
 
     monkeypatch.setattr(TileReader, "tile", broken)
     monkeypatch.setattr(app.flask_app, "dispatch_request", lambda: "told")
     assert app.get(tile_path(layer, "1/1/0")).data == b"told"
+    assert "A tile could not be sent at once" in caplog.text
 
 
-@pytest.mark.parametrize("change", ["private", "place", "method", "version", "filter"])
-def test_what_is_not_a_public_tile_goes_to_ckan(
-    layer: dict[str, Any], app: Any, call: Call, change: str
+@pytest.mark.parametrize("query", ["filter=rank+%3D+1", "fields=rank", "fields=", "filter-lang=sql"])
+def test_a_tile_with_options_goes_to_ckan_where_other_extensions_see_it(
+    layer: dict[str, Any], app: Any, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
     app.get(tile_path(layer))
-    if change == "private":
-        gate.admissions.forget()
-        call("package_patch", id=layer["package_id"], private=True)
-        assert app.get(tile_path(layer)).status_code == 404
-    elif change == "place":
-        assert app.get(tile_path(layer, "9/9/999")).status_code == 400
-    elif change == "version":
-        assert app.get(tile_path(layer, version=99)).status_code == 404
-    elif change == "filter":
-        assert app.get(tile_path(layer) + "?filter=nothing+%3D+1").status_code == 400
-    else:
-        assert app.post(tile_path(layer)).status_code == 405
+    monkeypatch.setattr(app.flask_app, "dispatch_request", lambda: "told")
+    assert app.get(f"{tile_path(layer)}?{query}").data == b"told"
+
+
+def test_what_is_no_question_for_a_tile_goes_to_ckan(
+    layer: dict[str, Any], app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.get(tile_path(layer))
+    monkeypatch.setattr(app.flask_app, "dispatch_request", lambda: "told")
+    assert app.post(tile_path(layer)).data == b"told"
+
+
+def test_a_tile_that_only_members_may_see_goes_to_ckan(
+    layer: dict[str, Any], people: dict[str, Any], app: Any, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("package_patch", id=layer["package_id"], private=True)
+    assert app.get(tile_path(layer), headers=people["member"]).status_code == 200
+    monkeypatch.setattr(app.flask_app, "dispatch_request", lambda: "told")
+    assert app.get(tile_path(layer)).data == b"told"

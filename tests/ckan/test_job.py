@@ -474,7 +474,7 @@ def test_a_file_that_breaks_both_readers_fails_and_the_next_job_runs(
         ("load", ", 2 features"),
         ("publish", ", 2 features"),
         ("mirror", ""),
-        ("prepare", ", 2 features, 0 tiles, 0 pieces"),
+        ("prepare", ", 2 features, 0 tiles, 0 pieces, 0 lists"),
     ],
 )
 def test_each_finished_step_has_one_line_in_the_log(told: list[str], step: str, amount: str) -> None:

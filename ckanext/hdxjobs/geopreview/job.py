@@ -209,9 +209,11 @@ def _prepare(tile_sets: tuple[TileSet, ...], dsn: str) -> None:
     except Exception:
         log.exception("Preparing the layers of %s failed", tile_sets[0].resource_id)
     else:
-        tiles_, pieces = sum(one.tiles for one in made), sum(one.pieces for one in made)
         count = sum(tile_set.feature_count for tile_set in tile_sets)
-        amount = f", {count} features, {tiles_} tiles, {pieces} pieces"
+        tiles_, pieces, lists = (
+            sum(getattr(one, what) for one in made) for what in ("tiles", "pieces", "lists")
+        )
+        amount = f", {count} features, {tiles_} tiles, {pieces} pieces, {lists} lists"
         tell_step(tile_sets[0].resource_id, tile_sets[0].generation, "prepare took", began, amount)
 
 

@@ -5,7 +5,9 @@ const PADDING_PX = 32;
 const CLOSEST_FIRST_VIEW_ZOOM = 15;
 // How long a visitor may look at tiles of a file that was replaced meanwhile.
 const CHECK_EVERY_MS = 60_000;
-const ASK_PREPARED_EVERY_MS = 3_000;
+// Whether tiles are made now is asked less and less often: a layer that was given up stays as it is for hours.
+const ASK_PREPARED_FIRST_MS = 3_000;
+const ASK_PREPARED_LATER_MS = 60_000;
 
 const sourceId = (index) => `hdxjobs-data-${index}`;
 
@@ -127,9 +129,13 @@ class PreviewMap {
     return style.stacked(layers);
   }
 
+  tilejsonUrl(index) {
+    return new URL(this.settings.layers[index].tilejson, document.baseURI).href;
+  }
+
   addData() {
     this.settings.layers.forEach((layer, index) => {
-      const source = { type: 'vector', url: new URL(layer.tilejson, document.baseURI).href };
+      const source = { type: 'vector', url: this.tilejsonUrl(index) };
       if (layer.source_bounds) source.bounds = layer.source_bounds;
       this.map.addSource(sourceId(index), source);
     });
@@ -245,28 +251,46 @@ class PreviewMap {
 
   /** While tiles are samples, say so: they expire soon, and MapLibre asks for better ones by itself. */
   async followPreparing() {
-    let layers = await this.unprepared(this.settings.layers, 'default');
-    while (layers.length && this.element.isConnected) {
-      await pause(ASK_PREPARED_EVERY_MS);
-      layers = await this.unprepared(layers, 'no-cache');
-      if (layers.length && !this.messages.key) this.messages.show('preparing');
+    let { open, preparing } = await this.askPrepared([...this.settings.layers.keys()], 'default');
+    let pauseMs = ASK_PREPARED_FIRST_MS;
+    while (open.length && this.element.isConnected) {
+      await pause(pauseMs);
+      pauseMs = Math.min(2 * pauseMs, ASK_PREPARED_LATER_MS);
+      ({ open, preparing } = await this.askPrepared(open, 'no-cache'));
+      if (preparing && !this.messages.key) this.messages.show('preparing');
     }
     if (this.messages.key === 'preparing') this.messages.hide();
   }
 
-  /** Those of `layers` whose tiles are still being made; none when the site cannot be reached. */
-  async unprepared(layers, cache) {
-    const asked = layers.map(async (layer) => {
-      const { pathname, search } = new URL(layer.tilejson, document.baseURI);
-      const response = await fetch(pathname + search, { cache });
-      return response.ok && (await response.json()).prepared === false;
+  /**
+   * Ask for TileJSON of the layers with these indexes: which are still open, and whether one is said to be prepared now.
+   * MapLibre reads that of the others again where preparing gave them more zooms.
+   */
+  async askPrepared(indexes, cache) {
+    const told = await Promise.all(indexes.map((index) => this.askTilejson(index, cache)));
+    const isOpen = (answer) => answer === null || answer?.prepared === false;
+    indexes.forEach((index, number) => {
+      const source = this.map.getSource(sourceId(index));
+      const answer = told[number];
+      // From the browser's cache: the answer that was just had has the same URL.
+      if (answer && !isOpen(answer) && answer.maxzoom !== source?.maxzoom) source?.setUrl(this.tilejsonUrl(index));
     });
+    return {
+      open: indexes.filter((_, number) => isOpen(told[number])),
+      preparing: told.some((answer) => answer?.prepared === false),
+    };
+  }
+
+  /** A layer's TileJSON; null: nobody can tell now; undefined: there is no such layer any more. */
+  async askTilejson(index, cache) {
+    const { pathname, search } = new URL(this.tilejsonUrl(index));
     try {
-      const answers = await Promise.all(asked);
-      return layers.filter((_, index) => answers[index]);
+      const response = await fetch(pathname + search, { cache });
+      if (response.status === 404 || response.status === 403) return undefined;
+      return response.ok ? await response.json() : null;
     } catch (error) {
       console.warn(error);
-      return [];
+      return null;
     }
   }
 
