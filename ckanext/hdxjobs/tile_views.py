@@ -207,7 +207,7 @@ def _date(
 
     What nobody may keep has an age too while the layer is prepared: maps ask again for what has expired.
     """
-    age = f"max-age={max_age_s}" if lasting else f"max-age={min(max_age_s, PREVIEW_MAX_AGE_S)}"
+    age = f"max-age={max_age_s if lasting else min(max_age_s, PREVIEW_MAX_AGE_S)}"
     if admission.is_public:
         answer.caching = f"public, {age}" + ", immutable" * (immutable and lasting)
     elif not lasting:

@@ -121,10 +121,9 @@ DECLARE
     sides double precision := ST_Perimeter(shape) / greatest(ST_XMax(shape) - ST_XMin(shape), ST_YMax(shape) - ST_YMin(shape));
 BEGIN
     IF sides < max_sides AND ST_NumGeometries(shape) > 1 THEN
-        sides := (
-            SELECT max(ST_Perimeter(geom) / greatest(ST_XMax(geom) - ST_XMin(geom), ST_YMax(geom) - ST_YMin(geom)))
-            FROM (SELECT shape AS geom UNION ALL SELECT geom FROM ST_Dump(shape)) AS part
-        );
+        SELECT greatest(sides, max(ST_Perimeter(geom) / greatest(ST_XMax(geom) - ST_XMin(geom), ST_YMax(geom) - ST_YMin(geom))))
+        INTO sides
+        FROM ST_Dump(shape);
     END IF;
     IF (sides < max_sides_unseen AND ST_NPoints(shape) <= max_crossed) OR ST_IsValid(shape) THEN
         RETURN false;
